@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Message buffers: the fixed set a port owns.
+ */
+#ifndef _HV_POSTMSG_BUFFER_H
+#define _HV_POSTMSG_BUFFER_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/types.h>
+
+#include <uapi/linux/hv_postmsg.h>
+
+struct hvpm_port;
+
+/**
+ * struct hvpm_buffer - one guest message buffer ("Message Buffers")
+ *
+ * @arrival: link in a queue's arrivals, from push until the consumer sorts it
+ * @fifo: link in a queue's FIFO, under the queue's lock; the two uses never
+ *	overlap
+ * @port: the port that owns the buffer, constant; a buffer in use holds a
+ *	reference to it
+ * @index: number of the buffer within its port, constant
+ * @sint: SINT whose FIFO the buffer belongs to; written by the poster before
+ *	the push
+ * @message: header and payload as the receiver sees them; written by the
+ *	poster before the push, @message.flags by the consumer
+ */
+struct hvpm_buffer {
+	union {
+		struct llist_node arrival;
+		struct list_head fifo;
+	};
+	struct hvpm_port *port;
+	u8 index;
+	u8 sint;
+	struct hv_postmsg_message message;
+};
+
+/**
+ * struct hvpm_buffers - which buffers of a port are free
+ *
+ * @free: one bit a free buffer; any poster clears one, any consumer sets it
+ * @count: buffers there are, 0 to HVPM_MAX_BUFFERS, constant
+ * @high_water: most buffers in use at once
+ */
+struct hvpm_buffers {
+	atomic_long_t free;
+	unsigned int count;
+	atomic_t high_water;
+};
+
+void hvpm_buffers_init(struct hvpm_buffers *buffers, unsigned int count);
+int hvpm_buffers_take(struct hvpm_buffers *buffers);
+void hvpm_buffers_give(struct hvpm_buffers *buffers, unsigned int index);
+unsigned int hvpm_buffers_free(const struct hvpm_buffers *buffers);
+
+#endif /* _HV_POSTMSG_BUFFER_H */

@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Endpoint: queue, read, poll.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/poll.h>
+#include <linux/rculist.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "endpoint.h"
+#include "limits.h"
+#include "partition.h"
+#include "port.h"
+
+/* All messages of an endpoint share one FIFO. */
+#define ENDPOINT_FIFO	0
+
+/**
+ * hvpm_endpoint_create - create an endpoint
+ * @partition: the owner
+ * @depth: most messages it holds, 0 for the default
+ *
+ * Context: may sleep; takes the partition's lock.
+ * Return: the endpoint, for hvpm_endpoint_open_fd() or hvpm_endpoint_close();
+ *	-EINVAL @depth is too great; -ENOSPC, -ENOMEM, -ESHUTDOWN.
+ */
+struct hvpm_endpoint *hvpm_endpoint_create(struct hvpm_partition *partition,
+					   u32 depth)
+{
+	struct hvpm_endpoint *endpoint;
+	int ret = 0;
+
+	if (depth > HVPM_MAX_DEPTH)
+		return ERR_PTR(-EINVAL);
+
+	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
+	if (!endpoint)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&endpoint->usage, 1);
+	endpoint->depth = depth ?: HVPM_DEFAULT_DEPTH;
+	INIT_LIST_HEAD(&endpoint->ports);
+	mutex_init(&endpoint->read_lock);
+	hvpm_queue_init(&endpoint->queue);
+	init_waitqueue_head(&endpoint->wait);
+
+	mutex_lock(&partition->lock);
+	if (partition->dead) {
+		ret = -ESHUTDOWN;
+	} else if (partition->endpoint_count >= HVPM_MAX_ENDPOINTS) {
+		ret = -ENOSPC;
+	} else {
+		endpoint->partition = hvpm_partition_get(partition);
+		list_add_tail(&endpoint->node, &partition->endpoints);
+		partition->endpoint_count++;
+	}
+	mutex_unlock(&partition->lock);
+
+	if (ret) {
+		kfree(endpoint);
+		return ERR_PTR(ret);
+	}
+	return endpoint;
+}
+
+/**
+ * hvpm_endpoint_put - drop a reference
+ * @endpoint: the endpoint
+ *
+ * Context: any; does not sleep.
+ */
+void hvpm_endpoint_put(struct hvpm_endpoint *endpoint)
+{
+	struct hvpm_partition *partition = endpoint->partition;
+
+	if (!refcount_dec_and_test(&endpoint->usage))
+		return;
+	kfree_rcu(endpoint, rcu);
+	hvpm_partition_put(partition);
+}
+
+/* Take messages, of one port or all, out of the queue and free them. */
+static void free_messages(struct hvpm_endpoint *endpoint,
+			  struct hvpm_port *port)
+{
+	struct hvpm_buffer *buffer;
+	LIST_HEAD(removed);
+
+	hvpm_queue_remove(&endpoint->queue, port, &removed);
+	list_for_each_entry(buffer, &removed, fifo)
+		atomic_dec(&endpoint->held);
+	hvpm_port_free_list(&removed);
+}
+
+/* The endpoint has room: other ports' posters may have been refused for it. */
+static void wake_posters(struct hvpm_endpoint *endpoint)
+{
+	struct hvpm_port *port;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(port, &endpoint->ports, feeder)
+		hvpm_port_wake_posters(port);
+	rcu_read_unlock();
+}
+
+/**
+ * hvpm_endpoint_close - close an endpoint
+ * @endpoint: the endpoint; the file's reference is dropped
+ *
+ * What is queued is freed, and the ports feeding it refuse posts from now on.
+ *
+ * Context: may sleep; takes the partition's lock and queue.lock.
+ */
+void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
+{
+	struct hvpm_partition *partition = endpoint->partition;
+	struct hvpm_port *port;
+
+	might_sleep();
+
+	mutex_lock(&partition->lock);
+	WRITE_ONCE(endpoint->closed, true);
+	list_del(&endpoint->node);
+	partition->endpoint_count--;
+	mutex_unlock(&partition->lock);
+
+	/* Nobody pushes any more when this returns. */
+	synchronize_rcu();
+	free_messages(endpoint, NULL);
+
+	/* A host poster that waits for room learns that there is none ever. */
+	mutex_lock(&partition->lock);
+	list_for_each_entry(port, &endpoint->ports, feeder) {
+		WRITE_ONCE(port->starved, true);
+		hvpm_port_wake_posters(port);
+	}
+	mutex_unlock(&partition->lock);
+	hvpm_endpoint_put(endpoint);
+}
+
+/**
+ * hvpm_endpoint_add_port - let a port feed the endpoint
+ * @endpoint: the endpoint
+ * @port: a port whose target it is
+ *
+ * Context: the owner's lock held.
+ */
+void hvpm_endpoint_add_port(struct hvpm_endpoint *endpoint,
+			    struct hvpm_port *port)
+{
+	lockdep_assert_held(&endpoint->partition->lock);
+
+	list_add_tail_rcu(&port->feeder, &endpoint->ports);
+	WRITE_ONCE(endpoint->fed, true);
+}
+
+/**
+ * hvpm_endpoint_remove_port - a port stops feeding the endpoint
+ * @endpoint: the endpoint
+ * @port: a port whose target it is
+ *
+ * Context: the owner's lock held.
+ */
+void hvpm_endpoint_remove_port(struct hvpm_endpoint *endpoint,
+			       struct hvpm_port *port)
+{
+	lockdep_assert_held(&endpoint->partition->lock);
+
+	list_del_rcu(&port->feeder);
+	if (list_empty(&endpoint->ports))
+		wake_up_interruptible_poll(&endpoint->wait, EPOLLHUP);
+}
+
+/**
+ * hvpm_endpoint_remove_messages - free the queued messages of a dead port
+ * @endpoint: the endpoint
+ * @port: the port; nobody is pushing a message of it any more
+ *
+ * Context: any thread that may take queue.lock.
+ */
+void hvpm_endpoint_remove_messages(struct hvpm_endpoint *endpoint,
+				   struct hvpm_port *port)
+{
+	free_messages(endpoint, port);
+	wake_posters(endpoint);
+}
+
+/**
+ * hvpm_endpoint_reserve - reserve room for one message
+ * @endpoint: the endpoint
+ *
+ * Context: under RCU, any thread; takes no lock.
+ * Return: HV_STATUS_SUCCESS: hvpm_endpoint_post() or hvpm_endpoint_cancel()
+ *	follows under the same RCU read-side section;
+ *	HV_STATUS_INVALID_PORT_ID: closed; HV_STATUS_INSUFFICIENT_BUFFERS: full.
+ */
+enum hvpm_status hvpm_endpoint_reserve(struct hvpm_endpoint *endpoint)
+{
+	if (READ_ONCE(endpoint->closed))
+		return HVPM_STATUS_INVALID_PORT_ID;
+	if (!atomic_add_unless(&endpoint->held, 1, endpoint->depth))
+		return HVPM_STATUS_INSUFFICIENT_BUFFERS;
+	return HVPM_STATUS_SUCCESS;
+}
+
+/**
+ * hvpm_endpoint_cancel - give reserved room back for want of a buffer
+ * @endpoint: the endpoint
+ *
+ * Wakes nobody: all buffers of a port that feeds the endpoint are in use, so one
+ * at least is still to be given back behind this, with a wake-up for whoever was
+ * refused because of the reservation.
+ *
+ * Context: any.
+ */
+void hvpm_endpoint_cancel(struct hvpm_endpoint *endpoint)
+{
+	atomic_dec(&endpoint->held);
+}
+
+/**
+ * hvpm_endpoint_post - queue a message where room was reserved
+ * @endpoint: the endpoint
+ * @buffer: the message
+ *
+ * Context: under RCU, any thread; takes the wait queue's lock only when a reader
+ *	is waiting.
+ */
+void hvpm_endpoint_post(struct hvpm_endpoint *endpoint,
+			struct hvpm_buffer *buffer)
+{
+	hvpm_queue_push(&endpoint->queue, buffer);
+	/* Orders the push before the look at the waiters, as waiters do. */
+	if (wq_has_sleeper(&endpoint->wait))
+		wake_up_interruptible_poll(&endpoint->wait, EPOLLIN);
+}
+
+/* No message will come until another port is created to feed the endpoint. */
+static bool hung_up(struct hvpm_endpoint *endpoint)
+{
+	return READ_ONCE(endpoint->partition->dead) ||
+	       (READ_ONCE(endpoint->fed) && list_empty(&endpoint->ports));
+}
+
+static struct hvpm_buffer *next_message(struct hvpm_endpoint *endpoint)
+{
+	struct hvpm_buffer *buffer;
+
+	lockdep_assert_held(&endpoint->read_lock);
+
+	spin_lock(&endpoint->queue.lock);
+	hvpm_queue_sort(&endpoint->queue);
+	buffer = hvpm_queue_pop(&endpoint->queue, ENDPOINT_FIFO);
+	spin_unlock(&endpoint->queue.lock);
+	return buffer;
+}
+
+/* Put a message back that could not be copied out. */
+static void return_message(struct hvpm_endpoint *endpoint,
+			   struct hvpm_buffer *buffer)
+{
+	LIST_HEAD(removed);
+	bool keep;
+
+	spin_lock(&endpoint->queue.lock);
+	/* The port's burial may have emptied the queue meanwhile. */
+	keep = READ_ONCE(buffer->port->alive);
+	if (keep)
+		hvpm_queue_unpop(&endpoint->queue, buffer);
+	spin_unlock(&endpoint->queue.lock);
+	if (keep)
+		return;
+	atomic_dec(&endpoint->held);
+	list_add(&buffer->fifo, &removed);
+	hvpm_port_free_list(&removed);
+}
+
+static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
+			     size_t count)
+{
+	const size_t size = sizeof(struct hv_postmsg_message);
+	struct hvpm_buffer *buffer;
+	ssize_t done = 0;
+
+	while (count - done >= size) {
+		buffer = next_message(endpoint);
+		if (!buffer)
+			break;
+		if (copy_to_user(to + done, &buffer->message, size)) {
+			return_message(endpoint, buffer);
+			if (!done)
+				done = -EFAULT;
+			break;
+		}
+		done += size;
+		this_cpu_inc(endpoint->partition->counters->delivered);
+		atomic64_inc(&buffer->port->delivered);
+		atomic_dec(&endpoint->held);
+		hvpm_port_give_buffer(buffer);
+	}
+	if (done > 0)
+		wake_posters(endpoint);
+	return done;
+}
+
+static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
+			     loff_t *pos)
+{
+	struct hvpm_endpoint *endpoint = file->private_data;
+	ssize_t done;
+	int ret;
+
+	if (count < sizeof(struct hv_postmsg_message))
+		return -EINVAL;
+	/* The count of bytes read is a multiple of a message and no error. */
+	count = min_t(size_t, count, INT_MAX & PAGE_MASK);
+
+	for (;;) {
+		bool last = hung_up(endpoint);
+
+		if (mutex_lock_interruptible(&endpoint->read_lock))
+			return -ERESTARTSYS;
+		done = read_messages(endpoint, to, count);
+		mutex_unlock(&endpoint->read_lock);
+		if (done)
+			return done;
+		/* Hung up before the queue was found empty. */
+		if (last)
+			return 0;
+		if (file->f_flags & O_NONBLOCK)
+			return -EAGAIN;
+
+		ret = wait_event_interruptible(endpoint->wait,
+					       !hvpm_queue_empty(&endpoint->queue) ||
+					       hung_up(endpoint));
+		if (ret)
+			return ret;
+	}
+}
+
+static __poll_t endpoint_poll(struct file *file, poll_table *wait)
+{
+	struct hvpm_endpoint *endpoint = file->private_data;
+	__poll_t mask = 0;
+
+	poll_wait(file, &endpoint->wait, wait);
+	if (!hvpm_queue_empty(&endpoint->queue))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (hung_up(endpoint))
+		mask |= EPOLLHUP;
+	return mask;
+}
+
+static int endpoint_release(struct inode *inode, struct file *file)
+{
+	hvpm_endpoint_close(file->private_data);
+	return 0;
+}
+
+static const struct file_operations endpoint_fops = {
+	.owner = THIS_MODULE,
+	.read = endpoint_read,
+	.poll = endpoint_poll,
+	.release = endpoint_release,
+	.llseek = noop_llseek,
+};
+
+/**
+ * hvpm_endpoint_from_file - the endpoint behind a file
+ * @file: any file
+ *
+ * Context: any.
+ * Return: the endpoint, valid as long as @file is held; NULL for another file.
+ */
+struct hvpm_endpoint *hvpm_endpoint_from_file(struct file *file)
+{
+	return file->f_op == &endpoint_fops ? file->private_data : NULL;
+}
+
+/**
+ * hvpm_endpoint_open_fd - make a file descriptor of a new endpoint
+ * @endpoint: what hvpm_endpoint_create() returned; closed on failure
+ *
+ * Context: may sleep.
+ * Return: the file descriptor; -EMFILE, -ENFILE, -ENOMEM.
+ */
+int hvpm_endpoint_open_fd(struct hvpm_endpoint *endpoint)
+{
+	int fd;
+
+	fd = anon_inode_getfd("[hv_postmsg-endpoint]", &endpoint_fops, endpoint,
+			      O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		hvpm_endpoint_close(endpoint);
+	return fd;
+}
+
+#if IS_ENABLED(CONFIG_HV_POSTMSG_KUNIT_TEST)
+#include "../kunit/endpoint_kunit.c"
+#endif

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Hooks: what is decided at each hooked function of KVM, and what is done there.
+ *
+ * The callbacks run with preemption disabled, inside ftrace: they take no lock,
+ * and look up whether the VM is attached and whether the call matters.  Only
+ * then is the call sent to a replacement, which holds hvpm_vm_srcu while it works
+ * on a partition.  Calls of VMs that are not attached run KVM's code untouched.
+ *
+ * The way into a VP's slots is KVM_REQ_HV_STIMER.  KVM answers it before every
+ * entry, on the vCPU's thread, where it may sleep, by kvm_hv_process_stimers();
+ * the scan follows there.  So there is one place where slots are written, the
+ * same where KVM's timers write them, and it runs behind them each time.
+ *
+ * A halted vCPU is made to leave HLT as KVM's timers make it, rather than served
+ * where it sleeps: the entry path is where a full dirty ring is looked after.
+ */
+#include <linux/array_size.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+#include <linux/static_call.h>
+
+#include "../compat/kvm_host.h"
+#include "../post.h"
+#include "hooks.h"
+#include "redirect.h"
+#include "vcpu.h"
+#include "vm.h"
+
+/* Privilege of the caller: HV_PARTITION_PRIVILEGE_MASK.PostMessages. */
+#define CPUID_POST_MESSAGES	BIT(4)
+
+/*
+ * A callback: decide() looks at the arguments in regs and says whether the call
+ * goes to replacement().
+ */
+#define DEFINE_CALLBACK(callback, decide, replacement)			\
+static void notrace callback(unsigned long ip, unsigned long parent_ip,	\
+			     struct ftrace_ops *ops,			\
+			     struct ftrace_regs *fregs)			\
+{									\
+	int bit = ftrace_test_recursion_trylock(ip, parent_ip);		\
+									\
+	if (bit < 0)							\
+		return;							\
+	if (decide(&arch_ftrace_regs(fregs)->regs))			\
+		ftrace_regs_set_instruction_pointer(fregs,		\
+				(unsigned long)(replacement));		\
+	ftrace_test_recursion_unlock(bit);				\
+}
+
+/* The body of a hooked function: KVM's code behind the call site. */
+#define DEFINE_BODY(body, prototype)					\
+static void set_##body(void *func)					\
+{									\
+	static_call_update(body, (typeof(prototype) *)func);		\
+}
+
+typedef int (hypercall_t)(struct kvm_vcpu *vcpu);
+typedef int (set_msr_t)(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
+typedef void (process_stimers_t)(struct kvm_vcpu *vcpu);
+typedef void (reset_t)(struct kvm_vcpu *vcpu, bool init_event);
+
+DEFINE_STATIC_CALL_RET0(body_hypercall, hypercall_t);
+DEFINE_STATIC_CALL_RET0(body_set_msr, set_msr_t);
+DEFINE_STATIC_CALL_NULL(body_process_stimers, process_stimers_t);
+DEFINE_STATIC_CALL_NULL(body_reset, reset_t);
+
+DEFINE_BODY(body_hypercall, hypercall_t)
+DEFINE_BODY(body_set_msr, set_msr_t)
+DEFINE_BODY(body_process_stimers, process_stimers_t)
+DEFINE_BODY(body_reset, reset_t)
+
+/* First argument of all hooked functions. */
+static __always_inline struct kvm_vcpu *regs_vcpu(const struct pt_regs *regs)
+{
+	return (struct kvm_vcpu *)regs->di;
+}
+
+/* Does an attached VM's VP have messages queued? */
+static __always_inline bool vcpu_has_queued(const struct kvm_vcpu *vcpu)
+{
+	struct hvpm_vm *vm = hvpm_vm_find(vcpu->kvm);
+
+	return vm && test_bit(vcpu->vcpu_idx, vm->partition.queued);
+}
+
+/*
+ * int kvm_hv_hypercall(struct kvm_vcpu *vcpu)
+ *
+ * KVM's body makes every check that KVM makes of the caller and its control word
+ * and, if all hold, prepares the exit to the VMM.  The answer is filled in there
+ * and the exit completed as if the VMM had given it.
+ */
+
+/* Exact for a 64-bit and for a 32-bit caller, whichever this is. */
+static __always_inline bool decide_hypercall(const struct pt_regs *regs)
+{
+	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+
+	if ((u16)vcpu->arch.regs[VCPU_REGS_RCX] != HVPM_CALL_POST_MESSAGE &&
+	    (u16)vcpu->arch.regs[VCPU_REGS_RAX] != HVPM_CALL_POST_MESSAGE)
+		return false;
+	return hvpm_vm_find(vcpu->kvm);
+}
+
+static enum hvpm_status post(struct hvpm_vm *vm, struct kvm_vcpu *vcpu,
+			     u64 control, u64 gpa)
+{
+	struct hvpm_post_input input;
+	enum hvpm_status status;
+
+	if (vm->partition.flags & HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE &&
+	    !(vcpu->arch.hyperv->cpuid_cache.features_ebx & CPUID_POST_MESSAGES))
+		return HVPM_STATUS_ACCESS_DENIED;
+
+	status = hvpm_post_check_call(control, gpa);
+	if (status)
+		return status;
+	if (kvm_vcpu_read_guest_page(vcpu, gpa_to_gfn(gpa), &input,
+				     offset_in_page(gpa), sizeof(input)))
+		return HVPM_STATUS_INVALID_ALIGNMENT;
+	return hvpm_post(&vm->partition, &input);
+}
+
+static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
+{
+	int (*complete)(struct kvm_vcpu *vcpu) =
+		vcpu->arch.complete_userspace_io;
+	struct kvm_run *run = vcpu->run;
+	enum hvpm_status status;
+	u64 control, gpa;
+
+	/*
+	 * The VMM can write to its kvm_run at any time: what is read here once
+	 * is as good as any other input of this VM, but no fact.  That KVM waits
+	 * for a VMM's answer is one.
+	 */
+	if (!complete ||
+	    READ_ONCE(run->exit_reason) != KVM_EXIT_HYPERV ||
+	    READ_ONCE(run->hyperv.type) != KVM_EXIT_HYPERV_HCALL)
+		return 0;
+	control = READ_ONCE(run->hyperv.u.hcall.input);
+	gpa = READ_ONCE(run->hyperv.u.hcall.params[0]);
+	if ((u16)control != HVPM_CALL_POST_MESSAGE)
+		return 0;
+
+	status = post(vm, vcpu, control, gpa);
+	if (status == HVPM_STATUS_INVALID_CONNECTION_ID &&
+	    vm->partition.flags & HV_POSTMSG_PARTITION_PASS_UNKNOWN) {
+		this_cpu_inc(vm->partition.counters->passed);
+		return 0;
+	}
+	hvpm_post_count(&vm->partition, status);
+
+	run->exit_reason = KVM_EXIT_UNKNOWN;
+	run->hyperv.u.hcall.result = status;
+	vcpu->arch.complete_userspace_io = NULL;
+	return complete(vcpu);
+}
+
+static int replace_hypercall(struct kvm_vcpu *vcpu)
+{
+	struct hvpm_vm *vm;
+	int idx, ret;
+
+	idx = srcu_read_lock(&hvpm_vm_srcu);
+	ret = static_call(body_hypercall)(vcpu);
+	vm = hvpm_vm_find(vcpu->kvm);
+	if (!ret && vm)
+		ret = answer(vm, vcpu);
+	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	return ret;
+}
+
+DEFINE_CALLBACK(on_hypercall, decide_hypercall, replace_hypercall)
+
+/*
+ * void kvm_hv_process_stimers(struct kvm_vcpu *vcpu)
+ *
+ * KVM's timers go first.  One that wrote a slot may have erased MessagePending:
+ * the scan sets it again.
+ */
+static __always_inline bool decide_process_stimers(const struct pt_regs *regs)
+{
+	return vcpu_has_queued(regs_vcpu(regs));
+}
+
+static void replace_process_stimers(struct kvm_vcpu *vcpu)
+{
+	struct hvpm_vp *vp = NULL;
+	struct hvpm_vm *vm;
+	int idx;
+
+	idx = srcu_read_lock(&hvpm_vm_srcu);
+	static_call_cond(body_process_stimers)(vcpu);
+	vm = hvpm_vm_find(vcpu->kvm);
+	if (vm)
+		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+	if (vp)
+		hvpm_vp_scan(vp);
+	srcu_read_unlock(&hvpm_vm_srcu, idx);
+}
+
+DEFINE_CALLBACK(on_process_stimers, decide_process_stimers,
+		replace_process_stimers)
+
+/*
+ * int kvm_hv_set_msr_common(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
+ *
+ * Behind KVM's write, by the guest or by the VMM: EOM asks for the next message
+ * of any VP of the VM; what enables, moves or unmasks something is a reason to
+ * look at this VP's queue.
+ */
+static __always_inline bool decide_set_msr(const struct pt_regs *regs)
+{
+	switch ((u32)regs->si) {
+	case HV_X64_MSR_SCONTROL:
+	case HV_X64_MSR_SIMP:
+	case HV_X64_MSR_EOM:
+	case HV_X64_MSR_SINT0 ... HV_X64_MSR_SINT15:
+		return hvpm_vm_find(regs_vcpu(regs)->kvm);
+	default:
+		return false;
+	}
+}
+
+static void synic_written(struct hvpm_vm *vm, struct kvm_vcpu *vcpu, u32 msr)
+{
+	struct hvpm_vp *vp;
+
+	if (msr == HV_X64_MSR_EOM) {
+		hvpm_vp_kick_queued(&vm->partition);
+		return;
+	}
+
+	/*
+	 * If there is no memory for it now, posts find a VP without a SynIC until
+	 * the guest next writes one of these.
+	 */
+	hvpm_vcpu_add(vm, vcpu);
+	vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+	if (vp)
+		vp->ops->kick(vp);
+}
+
+static int replace_set_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
+{
+	struct hvpm_vm *vm;
+	int idx, ret;
+
+	idx = srcu_read_lock(&hvpm_vm_srcu);
+	ret = static_call(body_set_msr)(vcpu, msr, data, host);
+	vm = hvpm_vm_find(vcpu->kvm);
+	if (!ret && vm)
+		synic_written(vm, vcpu, msr);
+	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	return ret;
+}
+
+DEFINE_CALLBACK(on_set_msr, decide_set_msr, replace_set_msr)
+
+/*
+ * void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init_event)
+ *
+ * INIT empties the VP's queues.
+ */
+static __always_inline bool decide_reset(const struct pt_regs *regs)
+{
+	return (u8)regs->si && vcpu_has_queued(regs_vcpu(regs));
+}
+
+static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
+{
+	struct hvpm_vp *vp = NULL;
+	struct hvpm_vm *vm;
+	int idx;
+
+	idx = srcu_read_lock(&hvpm_vm_srcu);
+	static_call_cond(body_reset)(vcpu, init_event);
+	vm = hvpm_vm_find(vcpu->kvm);
+	if (vm)
+		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+	if (vp)
+		hvpm_vp_reset(vp);
+	srcu_read_unlock(&hvpm_vm_srcu, idx);
+}
+
+DEFINE_CALLBACK(on_reset, decide_reset, replace_reset)
+
+/*
+ * void kvm_vcpu_halt(struct kvm_vcpu *vcpu)
+ *
+ * A VP that has something queued and was asked to look does not go to sleep.  A
+ * post that comes later wakes it, KVM calls kvm_vcpu_halt() again, and it ends
+ * here.  Something queued alone is no reason: the slot may be full.
+ */
+static __always_inline bool decide_halt(const struct pt_regs *regs)
+{
+	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+
+	return kvm_test_request(KVM_REQ_HV_STIMER, vcpu) &&
+	       vcpu_has_queued(vcpu);
+}
+
+/*
+ * Instead of sleeping: let KVM find the vCPU runnable, as after a kick by a
+ * paravirtual spinlock.  KVM calls kvm_vcpu_halt() for a vCPU in HLT only, and
+ * clears the flag as it leaves that state.
+ */
+static void replace_halt(struct kvm_vcpu *vcpu)
+{
+	vcpu->arch.pv.pv_unhalted = true;
+}
+
+DEFINE_CALLBACK(on_halt, decide_halt, replace_halt)
+
+/*
+ * void kvm_hv_synic_send_eoi(struct kvm_vcpu *vcpu, int vector)
+ * void kvm_apic_set_eoi_accelerated(struct kvm_vcpu *vcpu, int vector)
+ *
+ * EOI of a vector connected to a SINT.  The second is how Intel's virtual APIC
+ * reports one, of any vector, without calling the first.  Nothing is replaced.
+ */
+static __always_inline bool observe_eoi(const struct pt_regs *regs)
+{
+	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+
+	if (vcpu_has_queued(vcpu))
+		kvm_make_request(KVM_REQ_HV_STIMER, vcpu);
+	return false;
+}
+
+static __always_inline bool observe_eoi_accelerated(const struct pt_regs *regs)
+{
+	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+	u8 vector = regs->si;
+
+	if (!vcpu->arch.hyperv ||
+	    !test_bit(vector, vcpu->arch.hyperv->synic.vec_bitmap))
+		return false;
+	return observe_eoi(regs);
+}
+
+DEFINE_CALLBACK(on_eoi, observe_eoi, NULL)
+DEFINE_CALLBACK(on_eoi_accelerated, observe_eoi_accelerated, NULL)
+
+/*
+ * PERMANENT: without it, kernel.ftrace_enabled=0 would take the hooks away
+ * silently.
+ */
+#define REPLACE	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
+#define OBSERVE	FTRACE_OPS_FL_PERMANENT
+
+/* In the order in which they are installed; removed in the reverse order. */
+static struct hvpm_redirect hooks[] = {
+	{
+		.name = "kvm:kvm_hv_process_stimers",
+		.ops = { .func = on_process_stimers, .flags = REPLACE },
+		.set_body = set_body_process_stimers,
+	}, {
+		.name = "kvm:kvm_hv_set_msr_common",
+		.ops = { .func = on_set_msr, .flags = REPLACE },
+		.set_body = set_body_set_msr,
+	}, {
+		.name = "kvm:kvm_vcpu_reset",
+		.ops = { .func = on_reset, .flags = REPLACE },
+		.set_body = set_body_reset,
+	}, {
+		.name = "kvm:kvm_vcpu_halt",
+		.ops = { .func = on_halt, .flags = REPLACE },
+	}, {
+		.name = "kvm:kvm_hv_synic_send_eoi",
+		.ops = { .func = on_eoi, .flags = OBSERVE },
+	}, {
+		.name = "kvm:kvm_apic_set_eoi_accelerated",
+		.ops = { .func = on_eoi_accelerated, .flags = OBSERVE },
+	}, {
+		.name = "kvm:kvm_hv_hypercall",
+		.ops = { .func = on_hypercall, .flags = REPLACE },
+		.set_body = set_body_hypercall,
+	},
+};
+
+static void remove_first(unsigned int count)
+{
+	while (count--)
+		hvpm_redirect_remove(&hooks[count]);
+
+	/*
+	 * No new calls come.  A task that was sent here before may sleep in a
+	 * replacement, under SRCU, or be preempted on the few instructions
+	 * outside of that section, where it never sleeps.
+	 */
+	synchronize_srcu(&hvpm_vm_srcu);
+	synchronize_rcu_tasks();
+}
+
+/**
+ * hvpm_hooks_install - hook KVM
+ *
+ * Context: may sleep.
+ * Return: 0, or the errno of the hook that failed, with nothing hooked.
+ */
+int hvpm_hooks_install(void)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		ret = hvpm_redirect_install(&hooks[i]);
+		if (ret) {
+			remove_first(i);
+			return ret;
+		}
+	}
+	return 0;
+}
+
+/**
+ * hvpm_hooks_remove - unhook KVM
+ *
+ * No VM is attached.  On return no task is in this module's code.
+ *
+ * Context: may sleep.
+ */
+void hvpm_hooks_remove(void)
+{
+	remove_first(ARRAY_SIZE(hooks));
+}

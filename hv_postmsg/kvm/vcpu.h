@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * vCPU: the VP behind which KVM stands.
+ */
+#ifndef _HV_POSTMSG_KVM_VCPU_H
+#define _HV_POSTMSG_KVM_VCPU_H
+
+#include <linux/xarray.h>
+
+#include "../compat/kvm_host.h"
+#include "../partition.h"
+#include "../vp.h"
+
+struct hvpm_vm;
+
+/**
+ * struct hvpm_vcpu - a VP of a VM
+ *
+ * @vp: the VP; its slot is the vCPU's index in the VM
+ * @vcpu: the vCPU; valid as long as the VM is
+ */
+struct hvpm_vcpu {
+	struct hvpm_vp vp;
+	struct kvm_vcpu *vcpu;
+};
+
+int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu);
+void hvpm_vcpu_free(struct hvpm_vp *vp);
+struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
+			       enum hvpm_status *status);
+
+/**
+ * hvpm_vcpu_vp - the VP of a vCPU
+ * @partition: partition of the vCPU's VM
+ * @vcpu: the vCPU
+ *
+ * Context: any.
+ * Return: the VP, or NULL: its SynIC was never set up.
+ */
+static inline struct hvpm_vp *hvpm_vcpu_vp(struct hvpm_partition *partition,
+					   const struct kvm_vcpu *vcpu)
+{
+	return xa_load(&partition->vps, vcpu->vcpu_idx);
+}
+
+#endif /* _HV_POSTMSG_KVM_VCPU_H */

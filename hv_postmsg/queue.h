@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Queue: messages on their way to one receiver.
+ *
+ * Producers and the consumer meet like this:
+ *
+ *	             push        sort, pop, unpop, remove
+ *	push         no lock     no lock
+ *	the others   no lock     queue.lock
+ *
+ * A push is one llist_add(): lock-free, from any thread, in the order in which
+ * the additions take effect.  The consumer takes all arrivals at once and sorts
+ * them, oldest first, to the tail of the FIFO of their SINT.
+ */
+#ifndef _HV_POSTMSG_QUEUE_H
+#define _HV_POSTMSG_QUEUE_H
+
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/spinlock.h>
+
+#include "buffer.h"
+#include "limits.h"
+
+/**
+ * struct hvpm_queue - a receiver's messages: one FIFO per SINT
+ *
+ * @arrivals: pushed and not yet sorted, newest first
+ * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf but
+ *	for what hvpm_buffer_free() takes outside of it; never held with another
+ *	queue's
+ * @occupied: bitmap of the FIFOs that are not empty; written under @lock, read
+ *	by hvpm_queue_empty() without
+ * @fifo: per SINT, oldest first; an endpoint uses only the first
+ */
+struct hvpm_queue {
+	struct llist_head arrivals;
+	spinlock_t lock;
+	unsigned long occupied;
+	struct list_head fifo[HVPM_SINT_COUNT];
+};
+
+void hvpm_queue_init(struct hvpm_queue *queue);
+void hvpm_queue_sort(struct hvpm_queue *queue);
+struct hvpm_buffer *hvpm_queue_pop(struct hvpm_queue *queue, unsigned int sint);
+void hvpm_queue_unpop(struct hvpm_queue *queue, struct hvpm_buffer *buffer);
+void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
+		       struct list_head *removed);
+
+/**
+ * hvpm_queue_push - add a message
+ * @queue: the queue
+ * @buffer: the message, filled
+ *
+ * Orders the buffer's contents before its visibility to the consumer, and is a
+ * full barrier before the caller's kick.
+ *
+ * Context: any; takes no lock.
+ */
+static inline void hvpm_queue_push(struct hvpm_queue *queue,
+				   struct hvpm_buffer *buffer)
+{
+	llist_add(&buffer->arrival, &queue->arrivals);
+}
+
+/**
+ * hvpm_queue_empty - is nothing queued?
+ * @queue: the queue
+ *
+ * Exact for the consumer, a snapshot for anybody else.
+ *
+ * Context: any; takes no lock.
+ * Return: true when there is neither an arrival nor a sorted message.
+ */
+static inline bool hvpm_queue_empty(const struct hvpm_queue *queue)
+{
+	return llist_empty(&queue->arrivals) && !READ_ONCE(queue->occupied);
+}
+
+#endif /* _HV_POSTMSG_QUEUE_H */

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * VP: a virtual processor that messages are queued for.
+ */
+#ifndef _HV_POSTMSG_VP_H
+#define _HV_POSTMSG_VP_H
+
+#include <linux/types.h>
+
+#include <uapi/linux/hv_postmsg.h>
+
+#include "queue.h"
+#include "status.h"
+
+struct hvpm_partition;
+struct hvpm_vp;
+
+/* SINT registers: bits of HV_X64_MSR_SINTx ("SINTx Registers"). */
+#define HVPM_SINT_VECTOR_MASK		0xffULL
+#define HVPM_SINT_MASKED		BIT_ULL(16)
+#define HVPM_SINT_POLLING		BIT_ULL(18)
+/* Vectors below are exceptions: no interrupt can be raised with them. */
+#define HVPM_FIRST_VECTOR		16
+
+/**
+ * struct hvpm_vp_ops - how the core reaches a VP
+ *
+ * @state: HV_STATUS_SUCCESS if the VP's SynIC and SIM page are enabled, else
+ *	HV_STATUS_INVALID_SYNIC_STATE; under RCU, from any thread
+ * @kick: make the VP's thread call hvpm_vp_scan() before it next enters the
+ *	guest, waking it if it is halted; under RCU, from any thread.  Orders
+ *	the caller's push before the scan's look at the queue
+ * @read_header: read the first 8 bytes of a message slot as one access
+ * @set_pending: set MessagePending in a message slot's flags
+ * @write_message: write a message to a slot: the type last, by one aligned
+ *	store behind all the rest
+ * @timer_waits: true if a synthetic timer of the VP waits for the SINT's slot
+ * @sint: value of a SINT register
+ * @interrupt: raise an edge interrupt with a vector on the VP
+ *
+ * The last six run on the VP's thread only; they may sleep, and those that
+ * return int give 0 or a negative errno when the slot cannot be accessed.
+ */
+struct hvpm_vp_ops {
+	enum hvpm_status (*state)(struct hvpm_vp *vp);
+	void (*kick)(struct hvpm_vp *vp);
+	int (*read_header)(struct hvpm_vp *vp, unsigned int sint, u64 *header);
+	int (*set_pending)(struct hvpm_vp *vp, unsigned int sint);
+	int (*write_message)(struct hvpm_vp *vp, unsigned int sint,
+			     const struct hv_postmsg_message *message);
+	bool (*timer_waits)(struct hvpm_vp *vp, unsigned int sint);
+	u64 (*sint)(struct hvpm_vp *vp, unsigned int sint);
+	void (*interrupt)(struct hvpm_vp *vp, u8 vector);
+};
+
+/**
+ * struct hvpm_vp - a virtual processor
+ *
+ * @ops: how to reach it, constant
+ * @partition: the partition it belongs to, constant
+ * @slot: its number in &hvpm_partition.vps and &hvpm_partition.queued, constant
+ * @resets: times the VP was reset, under queue.lock: a message that could not be
+ *	written goes back to the queue only if there was none meanwhile
+ * @queue: messages queued for it
+ */
+struct hvpm_vp {
+	const struct hvpm_vp_ops *ops;
+	struct hvpm_partition *partition;
+	unsigned int slot;
+	unsigned int resets;
+	struct hvpm_queue queue;
+};
+
+void hvpm_vp_init(struct hvpm_vp *vp, const struct hvpm_vp_ops *ops,
+		  struct hvpm_partition *partition, unsigned int slot);
+void hvpm_vp_post(struct hvpm_vp *vp, struct hvpm_buffer *buffer);
+void hvpm_vp_scan(struct hvpm_vp *vp);
+void hvpm_vp_reset(struct hvpm_vp *vp);
+void hvpm_vp_kick_queued(struct hvpm_partition *partition);
+
+#endif /* _HV_POSTMSG_VP_H */
