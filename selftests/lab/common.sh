@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash disable=SC2034 # what is set here is used elsewhere
+#
+# What the scripts of the lab share. Sourced, with LAB set to this folder.
+
+ROOT=$(cd "$LAB/../.." && pwd)
+BUILD=$ROOT/build/lab
+
+# depmod is in a folder that is not in every user's path.
+PATH=$PATH:/usr/sbin:/sbin
+
+# The modes of files created here are those seen inside the lab.
+umask 022
+
+# Exit statuses of the lab itself; any other is that of the command in it.
+readonly EXIT_KERNEL=123	# the kernel crashed or complained
+readonly EXIT_TIMEOUT=124	# time-out, as timeout(1) has it
+readonly EXIT_LAB=125		# the lab did not work
+
+# Progress goes to stderr: stdout belongs to the command in the lab.
+say()
+{
+	echo "lab: $*" >&2
+}
+
+die()
+{
+	say "$*"
+	exit "$EXIT_LAB"
+}
+
+# Print the heading comment of a script, which is its manual.
+usage()
+{
+	sed -n '/^# SPDX/d; 2,/^$/{ s/^# \{0,1\}//p; }' "$0"
+}
+
+check_kernel()
+{
+	case $1 in
+	6.1|6.12) ;;
+	'') die "no kernel named: --kernel 6.1 or --kernel 6.12" ;;
+	*) die "unknown kernel '$1': 6.1 and 6.12 are known" ;;
+	esac
+}
