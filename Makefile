@@ -46,6 +46,31 @@ build/linux-%/.extracted:
 	@mv $(BUILD)/linux-source-$* $(BUILD)/linux-$*
 	@touch $@
 
+# Each installs what it needs and is missing; see selftests/lab/setup.
+.PHONY: setup-%
+setup-%:
+	@selftests/lab/setup $*
+
+.PHONY: demo
+demo: setup-lab-$(KERNEL)
+	@selftests/demo/run $(KERNEL)
+
+.PHONY: kunit
+kunit: setup-kunit build/linux-$(KERNEL)/.extracted
+	@kunit/run $(KERNEL)
+
+.PHONY: selftests
+selftests: setup-lab-$(KERNEL)
+	@selftests/run $(KERNEL)
+
+.PHONY: lint
+lint: setup-lint
+	@selftests/lint
+
+.PHONY: check
+check: setup-all
+	@selftests/check
+
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)

@@ -259,7 +259,8 @@ static long partition_get_property(struct hvpm_partition *partition,
 		ret = PTR_ERR(port);
 	else if (arg.property == HV_POSTMSG_PROPERTY_POST_COUNT)
 		arg.value = atomic64_read(&port->posted);
-	else if (arg.property == HV_POSTMSG_PROPERTY_PREFERRED_VP)
+	else if (arg.property == HV_POSTMSG_PROPERTY_PREFERRED_VP &&
+		 hvpm_port_any_vp(port))
 		arg.value = port->preferred_vp;
 	else
 		ret = -EINVAL;
@@ -285,7 +286,7 @@ static long partition_set_property(struct hvpm_partition *partition,
 	port = find_port_locked(partition, arg.port_id);
 	if (IS_ERR(port))
 		ret = PTR_ERR(port);
-	else if (port->endpoint || port->target_vp != HV_POSTMSG_ANY_VP)
+	else if (!hvpm_port_any_vp(port))
 		ret = -EINVAL;
 	else
 		WRITE_ONCE(port->preferred_vp, arg.value);
@@ -310,6 +311,7 @@ static long partition_reset_vp(struct hvpm_partition *partition,
 static long partition_post(struct hvpm_partition *partition,
 			   void __user *user, bool nonblock)
 {
+	u32 __user *user_status = &((struct hv_postmsg_post __user *)user)->status;
 	struct hvpm_post_input input = {};
 	struct hv_postmsg_post arg;
 	enum hvpm_status status;
@@ -318,6 +320,9 @@ static long partition_post(struct hvpm_partition *partition,
 	ret = copy_arg(&arg, sizeof(arg), user, HV_POSTMSG_POST_NONBLOCK);
 	if (ret)
 		return ret;
+	/* Once posted it is too late to find out that nobody can be told. */
+	if (put_user(arg.status, user_status))
+		return -EFAULT;
 
 	input.connection_id = arg.connection_id;
 	input.message_type = arg.message_type;
@@ -328,9 +333,7 @@ static long partition_post(struct hvpm_partition *partition,
 	ret = hvpm_post_wait(partition, &input, nonblock, &status);
 	if (ret)
 		return ret;
-	if (put_user(status, &((struct hv_postmsg_post __user *)user)->status))
-		return -EFAULT;
-	return 0;
+	return put_user(status, user_status);
 }
 
 static long partition_create_endpoint(struct hvpm_partition *partition,
@@ -404,6 +407,10 @@ static long partition_ioctl(struct file *file, unsigned int cmd,
 {
 	struct hvpm_partition *partition = file->private_data;
 	void __user *user = (void __user *)ioctl_param;
+
+	/* Each call looks again, under the lock, where it matters. */
+	if (READ_ONCE(partition->dead))
+		return -ESHUTDOWN;
 
 	switch (cmd) {
 	case HV_POSTMSG_SET_STATE:

@@ -119,7 +119,6 @@ static void wake_posters(struct hvpm_endpoint *endpoint)
 void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 {
 	struct hvpm_partition *partition = endpoint->partition;
-	struct hvpm_port *port;
 
 	might_sleep();
 
@@ -134,12 +133,7 @@ void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 	free_messages(endpoint, NULL);
 
 	/* A host poster that waits for room learns that there is none ever. */
-	mutex_lock(&partition->lock);
-	list_for_each_entry(port, &endpoint->ports, feeder) {
-		WRITE_ONCE(port->starved, true);
-		hvpm_port_wake_posters(port);
-	}
-	mutex_unlock(&partition->lock);
+	wake_posters(endpoint);
 	hvpm_endpoint_put(endpoint);
 }
 

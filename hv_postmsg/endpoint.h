@@ -47,6 +47,7 @@ struct hvpm_endpoint {
 	bool closed;
 	bool fed;
 	struct list_head ports;
+	/* One reader at a time.  Outside of @queue's lock. */
 	struct mutex read_lock;
 	struct hvpm_queue queue;
 	wait_queue_head_t wait;

@@ -168,19 +168,22 @@ void hvpm_partition_put(struct hvpm_partition *partition)
  */
 int hvpm_partition_set_state(struct hvpm_partition *partition, bool active)
 {
-	int ret = 0;
+	struct rb_node *node;
 
 	mutex_lock(&partition->lock);
-	if (partition->dead)
-		ret = -ESHUTDOWN;
-	else
-		WRITE_ONCE(partition->active, active);
+	if (partition->dead) {
+		mutex_unlock(&partition->lock);
+		return -ESHUTDOWN;
+	}
+	WRITE_ONCE(partition->active, active);
+	/* A host poster that waits for a buffer is refused from now on. */
+	for (node = rb_first(&partition->ports); node; node = rb_next(node))
+		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
 	mutex_unlock(&partition->lock);
 
 	/* A post that is under way either saw the old state or is over. */
-	if (!ret)
-		synchronize_rcu();
-	return ret;
+	synchronize_rcu();
+	return 0;
 }
 
 /**
@@ -262,6 +265,7 @@ int hvpm_partition_stats(struct hvpm_partition *partition,
 		for (i = 0; i < HV_POSTMSG_STATUS_COUNT; i++)
 			sum.status[i] += READ_ONCE(counters->status[i]);
 	}
+	/* Pairs with the order in which a poster and a consumer count. */
 	smp_rmb();
 	for_each_possible_cpu(cpu)
 		sum.posted += READ_ONCE(per_cpu_ptr(partition->counters,

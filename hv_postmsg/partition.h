@@ -98,6 +98,7 @@ struct hvpm_partition {
 	const struct hvpm_partition_ops *ops;
 	refcount_t usage;
 	struct rcu_head rcu;
+	/* Writers: state, trees, lists.  Outermost. */
 	struct mutex lock;
 	u32 flags;
 	bool active;

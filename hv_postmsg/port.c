@@ -2,15 +2,16 @@
 /*
  * Port: create, delete, buffers.
  *
- * A port dies in two phases.  hvpm_port_kill() clears @alive; one RCU grace period later no poster can be pushing a
- * message of it, and hvpm_port_bury() takes what is queued back out.  A message
- * that is being written to a slot or read from an endpoint at that moment is
- * finished by whoever does so.  The memory goes with the last reference: peers'
- * connections, port files and buffers in use hold one each.
+ * A port dies in two phases.  hvpm_port_kill() clears @alive; one RCU grace
+ * period later no poster can be pushing a message of it, and hvpm_port_bury()
+ * takes what is queued back out.  A message that is being written to a slot or
+ * read from an endpoint at that moment is finished by whoever does so.  The
+ * memory goes with the last reference: peers' connections, port files and
+ * buffers in use hold one each.
  */
 #include <linux/mm.h>
-#include <linux/rculist.h>
 #include <linux/percpu.h>
+#include <linux/rculist.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -231,7 +232,6 @@ void hvpm_port_bury(struct hvpm_port *port)
 		hvpm_port_free_list(&removed);
 	}
 	/* A host poster that waits for a buffer of this port learns of its end. */
-	WRITE_ONCE(port->starved, true);
 	hvpm_port_wake_posters(port);
 	hvpm_port_put(port);
 }

@@ -68,6 +68,7 @@ struct hvpm_port {
 	bool shared;
 	bool alive;
 	bool starved;
+	/* @connections and @alive.  Inside of a partition's lock. */
 	spinlock_t lock;
 	struct list_head connections;
 	atomic64_t posted;
@@ -127,6 +128,18 @@ static inline struct hvpm_port *hvpm_port_get(struct hvpm_port *port)
 {
 	refcount_inc(&port->usage);
 	return port;
+}
+
+/**
+ * hvpm_port_any_vp - is the port's target any VP?
+ * @port: the port
+ *
+ * Context: any.
+ * Return: true for an HV_POSTMSG_ANY_VP port.
+ */
+static inline bool hvpm_port_any_vp(const struct hvpm_port *port)
+{
+	return !port->endpoint && port->target_vp == HV_POSTMSG_ANY_VP;
 }
 
 #endif /* _HV_POSTMSG_PORT_H */

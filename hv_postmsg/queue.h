@@ -35,6 +35,7 @@
  */
 struct hvpm_queue {
 	struct llist_head arrivals;
+	/* The consumer's side.  Inside of everything. */
 	spinlock_t lock;
 	unsigned long occupied;
 	struct list_head fifo[HVPM_SINT_COUNT];

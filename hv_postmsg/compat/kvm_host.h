@@ -11,12 +11,21 @@
 /* arch/x86/kvm/lapic.h, the same in 6.1 and 6.12 */
 void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
 
-/* 6.1 has no VM whose memory or state is closed to the host but SEV's. */
-#ifndef kvm_arch_has_readonly_mem
-#define hvpm_kvm_protected(kvm)		false
+/**
+ * hvpm_kvm_protected - is memory or state of a VM closed to the host?
+ * @kvm: the VM
+ *
+ * In 6.1 there is no such VM but SEV's, which the caller knows by other means.
+ *
+ * Return: true if so.
+ */
+static inline bool hvpm_kvm_protected(struct kvm *kvm)
+{
+#ifdef kvm_arch_has_readonly_mem
+	return kvm_arch_has_private_mem(kvm) || !kvm_arch_has_readonly_mem(kvm);
 #else
-#define hvpm_kvm_protected(kvm) \
-	(kvm_arch_has_private_mem(kvm) || !kvm_arch_has_readonly_mem(kvm))
+	return false;
 #endif
+}
 
 #endif /* _HV_POSTMSG_COMPAT_KVM_HOST_H */

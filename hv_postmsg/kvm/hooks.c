@@ -41,12 +41,12 @@ static void notrace callback(unsigned long ip, unsigned long parent_ip,	\
 {									\
 	int bit = ftrace_test_recursion_trylock(ip, parent_ip);		\
 									\
-	if (bit < 0)							\
-		return;							\
-	if (decide(&arch_ftrace_regs(fregs)->regs))			\
-		ftrace_regs_set_instruction_pointer(fregs,		\
-				(unsigned long)(replacement));		\
-	ftrace_test_recursion_unlock(bit);				\
+	if (bit >= 0) {							\
+		if (decide(&arch_ftrace_regs(fregs)->regs))		\
+			ftrace_regs_set_instruction_pointer(fregs,	\
+					(unsigned long)(replacement));	\
+		ftrace_test_recursion_unlock(bit);			\
+	}								\
 }
 
 /* The body of a hooked function: KVM's code behind the call site. */
