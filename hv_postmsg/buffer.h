@@ -20,8 +20,7 @@ struct hvpm_port;
  * @arrival: link in a queue's arrivals, from push until the consumer sorts it
  * @fifo: link in a queue's FIFO, under the queue's lock; the two uses never
  *	overlap
- * @port: the port that owns the buffer, constant; a buffer in use holds a
- *	reference to it
+ * @port: the port that owns the buffer, constant; kept by a buffer in use
  * @index: number of the buffer within its port, constant
  * @sint: SINT whose FIFO the buffer belongs to; written by the poster before
  *	the push

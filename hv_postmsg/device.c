@@ -376,7 +376,10 @@ static long partition_port_stats(struct hvpm_partition *partition,
 		arg.high_water = atomic_read(&port->buffers.high_water);
 		arg.delivered = atomic64_read(&port->delivered);
 		arg.freed = atomic64_read(&port->freed);
-		/* Posted last, so that it is never less than the other two. */
+		/*
+		 * Posted last, so that it is never less than the other two.
+		 * Pairs with hvpm_queue_push(), as in hvpm_partition_stats().
+		 */
 		smp_rmb();
 		arg.posted = atomic64_read(&port->posted);
 		arg.queued = arg.posted - arg.delivered - arg.freed;

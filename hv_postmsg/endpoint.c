@@ -108,6 +108,11 @@ static void wake_posters(struct hvpm_endpoint *endpoint)
 	rcu_read_unlock();
 }
 
+static void wake_readers(struct hvpm_endpoint *endpoint)
+{
+	wake_up_interruptible_poll(&endpoint->wait, EPOLLIN | EPOLLRDNORM);
+}
+
 /**
  * hvpm_endpoint_close - close an endpoint
  * @endpoint: the endpoint; the file's reference is dropped
@@ -175,7 +180,7 @@ void hvpm_endpoint_remove_port(struct hvpm_endpoint *endpoint,
  * @endpoint: the endpoint
  * @port: the port; nobody is pushing a message of it any more
  *
- * Context: any thread that may take queue.lock.
+ * Context: may sleep; takes queue.lock.
  */
 void hvpm_endpoint_remove_messages(struct hvpm_endpoint *endpoint,
 				   struct hvpm_port *port)
@@ -231,7 +236,7 @@ void hvpm_endpoint_post(struct hvpm_endpoint *endpoint,
 	hvpm_queue_push(&endpoint->queue, buffer);
 	/* Orders the push before the look at the waiters, as waiters do. */
 	if (wq_has_sleeper(&endpoint->wait))
-		wake_up_interruptible_poll(&endpoint->wait, EPOLLIN);
+		wake_readers(endpoint);
 }
 
 /* No message will come until another port is created to feed the endpoint. */
@@ -267,11 +272,15 @@ static void return_message(struct hvpm_endpoint *endpoint,
 	if (keep)
 		hvpm_queue_unpop(&endpoint->queue, buffer);
 	spin_unlock(&endpoint->queue.lock);
-	if (keep)
+	if (keep) {
+		/* Others may have found the queue empty meanwhile. */
+		wake_readers(endpoint);
 		return;
+	}
 	atomic_dec(&endpoint->held);
 	list_add(&buffer->fifo, &removed);
 	hvpm_port_free_list(&removed);
+	wake_posters(endpoint);
 }
 
 static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
@@ -302,6 +311,14 @@ static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
 	return done;
 }
 
+/* Another reader may be asleep in a page fault. */
+static int lock_reader(struct hvpm_endpoint *endpoint, bool nonblock)
+{
+	if (nonblock)
+		return mutex_trylock(&endpoint->read_lock) ? 0 : -EAGAIN;
+	return mutex_lock_interruptible(&endpoint->read_lock) ? -ERESTARTSYS : 0;
+}
+
 static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 			     loff_t *pos)
 {
@@ -317,8 +334,9 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 	for (;;) {
 		bool last = hung_up(endpoint);
 
-		if (mutex_lock_interruptible(&endpoint->read_lock))
-			return -ERESTARTSYS;
+		ret = lock_reader(endpoint, file->f_flags & O_NONBLOCK);
+		if (ret)
+			return ret;
 		done = read_messages(endpoint, to, count);
 		mutex_unlock(&endpoint->read_lock);
 		if (done)

@@ -9,6 +9,7 @@
  */
 #include <linux/bitmap.h>
 #include <linux/poll.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "connection.h"
@@ -30,6 +31,12 @@ static void finish_shutdown(struct work_struct *work)
 
 	/* Every poster that saw a port alive has finished its push. */
 	synchronize_rcu();
+
+	/* Detaching may take long: whoever waits for a buffer waits in vain. */
+	mutex_lock(&partition->lock);
+	for (node = rb_first(&partition->ports); node; node = rb_next(node))
+		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+	mutex_unlock(&partition->lock);
 	partition->ops->detach(partition);
 
 	/* Neither posters nor VP threads come near the queues any more. */
@@ -44,6 +51,7 @@ static void finish_shutdown(struct work_struct *work)
 	for (node = rb_first_postorder(&ports); node; node = next) {
 		next = rb_next_postorder(node);
 		hvpm_port_bury(rb_entry(node, struct hvpm_port, node));
+		cond_resched();
 	}
 	hvpm_partition_put(partition);
 }
@@ -79,6 +87,7 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 	mutex_unlock(&partition->lock);
 
 	hvpm_partition_wake_posters(partition);
+	wake_up_interruptible_poll(&partition->post_wait, EPOLLERR | EPOLLHUP);
 	hvpm_partition_get(partition);
 	queue_work(shutdown_queue, &partition->shutdown_work);
 }
@@ -235,7 +244,8 @@ int hvpm_partition_reset_vp(struct hvpm_partition *partition, u32 index)
 void hvpm_partition_wake_posters(struct hvpm_partition *partition)
 {
 	WRITE_ONCE(partition->starved, false);
-	wake_up_interruptible_poll(&partition->post_wait, EPOLLOUT);
+	wake_up_interruptible_poll(&partition->post_wait,
+				   EPOLLOUT | EPOLLWRNORM);
 }
 
 /**
@@ -265,7 +275,10 @@ int hvpm_partition_stats(struct hvpm_partition *partition,
 		for (i = 0; i < HV_POSTMSG_STATUS_COUNT; i++)
 			sum.status[i] += READ_ONCE(counters->status[i]);
 	}
-	/* Pairs with the order in which a poster and a consumer count. */
+	/*
+	 * Pairs with hvpm_queue_push(), a full barrier between fill_buffer(),
+	 * which counts a message as posted, and whoever counts it as done.
+	 */
 	smp_rmb();
 	for_each_possible_cpu(cpu)
 		sum.posted += READ_ONCE(per_cpu_ptr(partition->counters,

@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/rculist.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
@@ -74,6 +75,7 @@ static struct hvpm_port *alloc_port(struct hvpm_partition *partition,
 		return NULL;
 
 	refcount_set(&port->usage, 1);
+	refcount_set(&port->uses, 1);
 	port->id = spec->id;
 	port->type = spec->type;
 	port->sint = spec->sint;
@@ -110,9 +112,25 @@ void hvpm_port_put(struct hvpm_port *port)
 		return;
 	if (port->endpoint)
 		hvpm_endpoint_put(port->endpoint);
-	atomic_dec(&partition->port_count);
 	kvfree_rcu(port, rcu);
 	hvpm_partition_put(partition);
+}
+
+/**
+ * hvpm_port_put_use - the tree or a buffer does not need the port any more
+ * @port: the port
+ *
+ * A peer that keeps a port file or connection of a dead port keeps its memory,
+ * but does not use up the owner's limit.
+ *
+ * Context: any; does not sleep.
+ */
+void hvpm_port_put_use(struct hvpm_port *port)
+{
+	if (!refcount_dec_and_test(&port->uses))
+		return;
+	atomic_dec(&port->partition->port_count);
+	hvpm_port_put(port);
 }
 
 /**
@@ -164,7 +182,7 @@ int hvpm_port_create(struct hvpm_partition *partition,
 
 out_unlock:
 	mutex_unlock(&partition->lock);
-	hvpm_port_put(port);
+	hvpm_port_put_use(port);
 	return ret;
 }
 
@@ -191,7 +209,7 @@ struct hvpm_port *hvpm_port_find(struct hvpm_partition *partition, u32 id)
  * @port: the port
  *
  * The caller takes the port out of the tree, waits for an RCU grace period and
- * then calls hvpm_port_bury() with the tree's reference.
+ * then calls hvpm_port_bury().
  *
  * Context: the owner's lock held.
  */
@@ -213,7 +231,7 @@ void hvpm_port_kill(struct hvpm_port *port)
 
 /**
  * hvpm_port_bury - second phase of deletion: free what is queued
- * @port: the port, killed an RCU grace period ago; its reference is dropped
+ * @port: the port, killed an RCU grace period ago; the tree's use is dropped
  *
  * Context: may sleep; takes queue locks.
  */
@@ -225,15 +243,18 @@ void hvpm_port_bury(struct hvpm_port *port)
 
 	if (port->endpoint) {
 		hvpm_endpoint_remove_messages(port->endpoint, port);
-	} else {
-		/* An index may have moved to another VP since the post. */
+	} else if (!READ_ONCE(port->partition->dead)) {
+		/*
+		 * An index may have moved to another VP since the post.  A dead
+		 * partition's shutdown empties all its VPs.
+		 */
 		xa_for_each(&port->partition->vps, slot, vp)
 			hvpm_queue_remove(&vp->queue, port, &removed);
 		hvpm_port_free_list(&removed);
 	}
 	/* A host poster that waits for a buffer of this port learns of its end. */
 	hvpm_port_wake_posters(port);
-	hvpm_port_put(port);
+	hvpm_port_put_use(port);
 }
 
 /**
@@ -327,7 +348,7 @@ void hvpm_port_count_refusal(struct hvpm_port *port, enum hvpm_status status)
  * hvpm_port_take_buffer - take one of the port's message buffers
  * @port: the port
  *
- * The buffer holds a reference to the port until hvpm_port_give_buffer().
+ * The buffer keeps the port in use until hvpm_port_give_buffer().
  *
  * Context: under RCU, any thread; takes no lock.
  * Return: the buffer, or NULL when none is free.
@@ -336,12 +357,12 @@ struct hvpm_buffer *hvpm_port_take_buffer(struct hvpm_port *port)
 {
 	int index;
 
-	/* The port may have lost its last reference since it was looked up. */
-	if (!refcount_inc_not_zero(&port->usage))
+	/* The port may have died since it was looked up. */
+	if (!refcount_inc_not_zero(&port->uses))
 		return NULL;
 	index = hvpm_buffers_take(&port->buffers);
 	if (index < 0) {
-		hvpm_port_put(port);
+		hvpm_port_put_use(port);
 		return NULL;
 	}
 	return &port->buffer[index];
@@ -359,14 +380,14 @@ void hvpm_port_give_buffer(struct hvpm_buffer *buffer)
 
 	hvpm_buffers_give(&port->buffers, buffer->index);
 	hvpm_port_wake_posters(port);
-	hvpm_port_put(port);
+	hvpm_port_put_use(port);
 }
 
 /**
  * hvpm_port_free_list - free messages without delivering them
  * @removed: list by &hvpm_buffer.fifo, out of its queue; left empty
  *
- * Context: any; does not sleep.
+ * Context: may sleep: there can be very many.
  */
 void hvpm_port_free_list(struct list_head *removed)
 {
@@ -377,6 +398,7 @@ void hvpm_port_free_list(struct list_head *removed)
 		this_cpu_inc(buffer->port->partition->counters->freed);
 		atomic64_inc(&buffer->port->freed);
 		hvpm_port_give_buffer(buffer);
+		cond_resched();
 	}
 }
 

@@ -22,7 +22,9 @@ struct hvpm_partition;
  * struct hvpm_port - a port and the message buffers it owns ("Ports")
  *
  * @node: link in the owner's tree of ports, under the owner's lock
- * @usage: the tree's reference, one per port file, connection and buffer in use
+ * @usage: one for @uses, one per port file and connection: keeps the memory
+ * @uses: one for the tree, one per buffer in use: while there is any, the port
+ *	counts against its owner's limit
  * @rcu: the memory outlives lockless readers by a grace period
  * @partition: the owner, pinned by this port
  * @id: port ID, constant
@@ -55,6 +57,7 @@ struct hvpm_partition;
 struct hvpm_port {
 	struct rb_node node;
 	refcount_t usage;
+	refcount_t uses;
 	struct rcu_head rcu;
 	struct hvpm_partition *partition;
 	u32 id;
@@ -110,6 +113,7 @@ struct hvpm_port *hvpm_port_find(struct hvpm_partition *partition, u32 id);
 void hvpm_port_kill(struct hvpm_port *port);
 void hvpm_port_bury(struct hvpm_port *port);
 void hvpm_port_put(struct hvpm_port *port);
+void hvpm_port_put_use(struct hvpm_port *port);
 void hvpm_port_wake_posters(struct hvpm_port *port);
 void hvpm_port_count_refusal(struct hvpm_port *port, enum hvpm_status status);
 

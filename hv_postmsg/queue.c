@@ -44,11 +44,20 @@ void hvpm_queue_sort(struct hvpm_queue *queue)
 
 	lockdep_assert_held(&queue->lock);
 
+	if (llist_empty(&queue->arrivals))
+		return;
+
+	/*
+	 * At no moment may the queue look empty.  llist_del_all() is a full
+	 * barrier; pairs with hvpm_queue_empty().
+	 */
+	WRITE_ONCE(queue->occupied, queue->occupied | HVPM_QUEUE_SORTING);
 	arrivals = llist_reverse_order(llist_del_all(&queue->arrivals));
 	llist_for_each_entry_safe(buffer, next, arrivals, arrival) {
 		list_add_tail(&buffer->fifo, &queue->fifo[buffer->sint]);
 		set_occupied(queue, buffer->sint);
 	}
+	WRITE_ONCE(queue->occupied, queue->occupied & ~HVPM_QUEUE_SORTING);
 }
 
 /**

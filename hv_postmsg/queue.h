@@ -22,6 +22,9 @@
 #include "buffer.h"
 #include "limits.h"
 
+/* Set in &hvpm_queue.occupied while arrivals are on their way to the FIFOs. */
+#define HVPM_QUEUE_SORTING	BIT(HVPM_SINT_COUNT)
+
 /**
  * struct hvpm_queue - a receiver's messages: one FIFO per SINT
  *
@@ -29,8 +32,8 @@
  * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf but
  *	for what hvpm_buffer_free() takes outside of it; never held with another
  *	queue's
- * @occupied: bitmap of the FIFOs that are not empty; written under @lock, read
- *	by hvpm_queue_empty() without
+ * @occupied: bitmap of the FIFOs that are not empty, and HVPM_QUEUE_SORTING;
+ *	written under @lock, read by hvpm_queue_empty() without
  * @fifo: per SINT, oldest first; an endpoint uses only the first
  */
 struct hvpm_queue {
@@ -68,14 +71,21 @@ static inline void hvpm_queue_push(struct hvpm_queue *queue,
  * hvpm_queue_empty - is nothing queued?
  * @queue: the queue
  *
- * Exact for the consumer, a snapshot for anybody else.
+ * A message that was pushed before the call and is taken out by nobody is seen.
  *
  * Context: any; takes no lock.
  * Return: true when there is neither an arrival nor a sorted message.
  */
 static inline bool hvpm_queue_empty(const struct hvpm_queue *queue)
 {
-	return llist_empty(&queue->arrivals) && !READ_ONCE(queue->occupied);
+	if (!llist_empty(&queue->arrivals))
+		return false;
+	/*
+	 * Pairs with hvpm_queue_sort(), which sets a bit before it takes the
+	 * arrivals away.
+	 */
+	smp_rmb();
+	return !READ_ONCE(queue->occupied);
 }
 
 #endif /* _HV_POSTMSG_QUEUE_H */

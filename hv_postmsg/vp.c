@@ -153,7 +153,7 @@ void hvpm_vp_scan(struct hvpm_vp *vp)
  * hvpm_vp_reset - empty the VP's queues, buffers back to their ports
  * @vp: the VP
  *
- * Context: any thread that may take queue.lock.
+ * Context: may sleep; takes queue.lock.
  */
 void hvpm_vp_reset(struct hvpm_vp *vp)
 {

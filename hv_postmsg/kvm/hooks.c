@@ -4,8 +4,12 @@
  *
  * The callbacks run with preemption disabled, inside ftrace: they take no lock,
  * and look up whether the VM is attached and whether the call matters.  Only
- * then is the call sent to a replacement, which holds hvpm_vm_srcu while it works
- * on a partition.  Calls of VMs that are not attached run KVM's code untouched.
+ * then is the call sent to a replacement.  Calls of VMs that are not attached run
+ * KVM's code untouched.
+ *
+ * The replacements that may sleep work on a partition under the VM's own SRCU,
+ * for which detaching waits, and run as a whole under hooks_srcu, for which
+ * unloading waits.
  *
  * The way into a VP's slots is KVM_REQ_HV_STIMER.  KVM answers it before every
  * entry, on the vCPU's thread, where it may sleep, by kvm_hv_process_stimers();
@@ -56,6 +60,9 @@ static void set_##body(void *func)					\
 	static_call_update(body, (typeof(prototype) *)func);		\
 }
 
+/* Held wherever a task may sleep in this file's functions. */
+DEFINE_STATIC_SRCU(hooks_srcu);
+
 typedef int (hypercall_t)(struct kvm_vcpu *vcpu);
 typedef int (set_msr_t)(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host);
 typedef void (process_stimers_t)(struct kvm_vcpu *vcpu);
@@ -75,6 +82,16 @@ DEFINE_BODY(body_reset, reset_t)
 static __always_inline struct kvm_vcpu *regs_vcpu(const struct pt_regs *regs)
 {
 	return (struct kvm_vcpu *)regs->di;
+}
+
+/*
+ * The partition of a vCPU's VM, for a function that KVM calls in KVM_RUN, or
+ * otherwise with the VM's SRCU held.
+ */
+static struct hvpm_vm *find_vm(const struct kvm_vcpu *vcpu)
+{
+	lockdep_assert(srcu_read_lock_held(&vcpu->kvm->srcu));
+	return hvpm_vm_find(vcpu->kvm);
 }
 
 /* Does an attached VM's VP have messages queued? */
@@ -140,6 +157,8 @@ static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 	    READ_ONCE(run->exit_reason) != KVM_EXIT_HYPERV ||
 	    READ_ONCE(run->hyperv.type) != KVM_EXIT_HYPERV_HCALL)
 		return 0;
+	if (hvpm_vm_encrypted(vcpu->kvm))
+		return 0;
 	control = READ_ONCE(run->hyperv.u.hcall.input);
 	gpa = READ_ONCE(run->hyperv.u.hcall.params[0]);
 	if ((u16)control != HVPM_CALL_POST_MESSAGE)
@@ -164,12 +183,14 @@ static int replace_hypercall(struct kvm_vcpu *vcpu)
 	struct hvpm_vm *vm;
 	int idx, ret;
 
-	idx = srcu_read_lock(&hvpm_vm_srcu);
+	idx = srcu_read_lock(&hooks_srcu);
 	ret = static_call(body_hypercall)(vcpu);
-	vm = hvpm_vm_find(vcpu->kvm);
-	if (!ret && vm)
-		ret = answer(vm, vcpu);
-	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	if (!ret) {
+		vm = find_vm(vcpu);
+		if (vm)
+			ret = answer(vm, vcpu);
+	}
+	srcu_read_unlock(&hooks_srcu, idx);
 	return ret;
 }
 
@@ -192,14 +213,14 @@ static void replace_process_stimers(struct kvm_vcpu *vcpu)
 	struct hvpm_vm *vm;
 	int idx;
 
-	idx = srcu_read_lock(&hvpm_vm_srcu);
+	idx = srcu_read_lock(&hooks_srcu);
 	static_call_cond(body_process_stimers)(vcpu);
-	vm = hvpm_vm_find(vcpu->kvm);
+	vm = find_vm(vcpu);
 	if (vm)
 		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
 	if (vp)
 		hvpm_vp_scan(vp);
-	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	srcu_read_unlock(&hooks_srcu, idx);
 }
 
 DEFINE_CALLBACK(on_process_stimers, decide_process_stimers,
@@ -249,12 +270,14 @@ static int replace_set_msr(struct kvm_vcpu *vcpu, u32 msr, u64 data, bool host)
 	struct hvpm_vm *vm;
 	int idx, ret;
 
-	idx = srcu_read_lock(&hvpm_vm_srcu);
+	idx = srcu_read_lock(&hooks_srcu);
 	ret = static_call(body_set_msr)(vcpu, msr, data, host);
-	vm = hvpm_vm_find(vcpu->kvm);
-	if (!ret && vm)
-		synic_written(vm, vcpu, msr);
-	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	if (!ret) {
+		vm = find_vm(vcpu);
+		if (vm)
+			synic_written(vm, vcpu, msr);
+	}
+	srcu_read_unlock(&hooks_srcu, idx);
 	return ret;
 }
 
@@ -263,11 +286,12 @@ DEFINE_CALLBACK(on_set_msr, decide_set_msr, replace_set_msr)
 /*
  * void kvm_vcpu_reset(struct kvm_vcpu *vcpu, bool init_event)
  *
- * INIT empties the VP's queues.
+ * INIT empties the VP's queues, and takes back what replace_halt() may have done
+ * just before it: a vCPU that waits for SIPI must not be found runnable.
  */
 static __always_inline bool decide_reset(const struct pt_regs *regs)
 {
-	return (u8)regs->si && vcpu_has_queued(regs_vcpu(regs));
+	return (u8)regs->si && hvpm_vm_find(regs_vcpu(regs)->kvm);
 }
 
 static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
@@ -276,14 +300,15 @@ static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
 	struct hvpm_vm *vm;
 	int idx;
 
-	idx = srcu_read_lock(&hvpm_vm_srcu);
+	idx = srcu_read_lock(&hooks_srcu);
 	static_call_cond(body_reset)(vcpu, init_event);
-	vm = hvpm_vm_find(vcpu->kvm);
+	vcpu->arch.pv.pv_unhalted = false;
+	vm = find_vm(vcpu);
 	if (vm)
 		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
 	if (vp)
 		hvpm_vp_reset(vp);
-	srcu_read_unlock(&hvpm_vm_srcu, idx);
+	srcu_read_unlock(&hooks_srcu, idx);
 }
 
 DEFINE_CALLBACK(on_reset, decide_reset, replace_reset)
@@ -305,8 +330,9 @@ static __always_inline bool decide_halt(const struct pt_regs *regs)
 
 /*
  * Instead of sleeping: let KVM find the vCPU runnable, as after a kick by a
- * paravirtual spinlock.  KVM calls kvm_vcpu_halt() for a vCPU in HLT only, and
- * clears the flag as it leaves that state.
+ * paravirtual spinlock.  KVM clears the flag as the vCPU leaves HLT, and
+ * replace_reset() if INIT comes first.  Nothing sleeps here, so unloading need
+ * not wait for it by hooks_srcu.
  */
 static void replace_halt(struct kvm_vcpu *vcpu)
 {
@@ -388,11 +414,13 @@ static void remove_first(unsigned int count)
 		hvpm_redirect_remove(&hooks[count]);
 
 	/*
-	 * No new calls come.  A task that was sent here before may sleep in a
-	 * replacement, under SRCU, or be preempted on the few instructions
-	 * outside of that section, where it never sleeps.
+	 * No new calls come.  A task that was sent here before is preempted on its
+	 * way into hooks_srcu, or inside, perhaps asleep, or preempted on its way
+	 * out.  It never sleeps outside, so each wait covers one of these, and the
+	 * order is the task's own.
 	 */
-	synchronize_srcu(&hvpm_vm_srcu);
+	synchronize_rcu_tasks();
+	synchronize_srcu(&hooks_srcu);
 	synchronize_rcu_tasks();
 }
 

@@ -167,8 +167,8 @@ static const struct hvpm_vp_ops vcpu_ops = {
  * is done for a vCPU with an active SynIC, at the latest when the VM writes a
  * SynIC register.
  *
- * Context: may sleep; under hvpm_vm_srcu, or before the VM's partition is given
- *	to anybody.
+ * Context: may sleep; under the VM's SRCU, or before its partition is given to
+ *	anybody.
  * Return: 0; -ENOMEM.
  */
 int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
@@ -178,6 +178,9 @@ int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 	int ret;
 
 	if (!hv_vcpu || !READ_ONCE(hv_vcpu->synic.active))
+		return 0;
+	/* It may have become so since it was attached, before its first vCPU. */
+	if (hvpm_vm_encrypted(vcpu->kvm))
 		return 0;
 	if (hvpm_vcpu_vp(&vm->partition, vcpu))
 		return 0;

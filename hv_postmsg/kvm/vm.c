@@ -8,41 +8,62 @@
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
+#include <linux/wait.h>
 
 #include "../compat/kvm_host.h"
 #include "vcpu.h"
 #include "vm.h"
 
-/*
- * Held by the hooks' replacement functions, which may sleep.  Whoever took a VM
- * out of the table waits for it before letting go of the VM.
- */
-DEFINE_SRCU(hvpm_vm_srcu);
-
-/* Attached VMs by struct kvm; no KVM structure ever points at this module. */
-static DEFINE_HASHTABLE(attached_vms, 6);
+/* Partitions of VMs by struct kvm; no KVM structure points at this module. */
+static DEFINE_HASHTABLE(vm_table, 6);
 
 /* Protects the table for writers.  Inside of a partition's lock. */
-static DEFINE_MUTEX(attached_lock);
+static DEFINE_MUTEX(vm_table_lock);
+
+/* Attaching waits here for an earlier partition of the VM to be detached. */
+static DECLARE_WAIT_QUEUE_HEAD(vm_detached);
+
+/* The VM's partition, be it live, on its way there or on its way out. */
+static struct hvpm_vm *find_any(const struct kvm *kvm)
+{
+	struct hvpm_vm *vm;
+
+	hash_for_each_possible_rcu(vm_table, vm, node, (unsigned long)kvm,
+				   lockdep_is_held(&vm_table_lock))
+		if (vm->kvm == kvm)
+			return vm;
+	return NULL;
+}
+
+static bool has_entry(const struct kvm *kvm)
+{
+	bool found;
+
+	rcu_read_lock();
+	found = find_any(kvm);
+	rcu_read_unlock();
+	return found;
+}
 
 /**
  * hvpm_vm_find - find the partition of a VM
  * @kvm: the VM
  *
- * Context: under hvpm_vm_srcu or RCU, or with preemption disabled; the result is
- *	valid as long.
+ * Context: under RCU, or with preemption disabled, and the result is valid as
+ *	long; or under the VM's SRCU, which keeps the result as well.
  * Return: the VM's partition, or NULL: not attached.
  */
 struct hvpm_vm *hvpm_vm_find(const struct kvm *kvm)
 {
 	struct hvpm_vm *vm;
 
-	hash_for_each_possible_rcu(attached_vms, vm, node, (unsigned long)kvm,
-				   srcu_read_lock_held(&hvpm_vm_srcu) ||
-				   lockdep_is_held(&attached_lock))
-		if (vm->kvm == kvm)
-			return vm;
-	return NULL;
+	/* Another VM's entry may go away while this one's SRCU is held. */
+	rcu_read_lock();
+	vm = find_any(kvm);
+	if (vm && !READ_ONCE(vm->live))
+		vm = NULL;
+	rcu_read_unlock();
+	return vm;
 }
 
 static struct hvpm_vp *vm_find_vp(struct hvpm_partition *partition, u32 index,
@@ -53,22 +74,32 @@ static struct hvpm_vp *vm_find_vp(struct hvpm_partition *partition, u32 index,
 
 static void vm_withdraw(struct hvpm_partition *partition)
 {
-	struct hvpm_vm *vm = to_hvpm_vm(partition);
+	mutex_lock(&vm_table_lock);
+	WRITE_ONCE(to_hvpm_vm(partition)->live, false);
+	mutex_unlock(&vm_table_lock);
+}
 
-	mutex_lock(&attached_lock);
-	/* Not there if attaching failed before it got that far. */
-	if (hash_hashed(&vm->node))
-		hash_del_rcu(&vm->node);
-	mutex_unlock(&attached_lock);
+static void remove_from_table(struct hvpm_vm *vm)
+{
+	mutex_lock(&vm_table_lock);
+	hash_del_rcu(&vm->node);
+	mutex_unlock(&vm_table_lock);
+	wake_up_all(&vm_detached);
 }
 
 static void vm_detach(struct hvpm_partition *partition)
 {
 	struct hvpm_vm *vm = to_hvpm_vm(partition);
 
-	/* No vCPU thread is in a replacement function with this VM any more. */
-	synchronize_srcu(&hvpm_vm_srcu);
+	/*
+	 * No vCPU thread works on the partition any more behind this.  It may
+	 * take as long as the VMM does not answer a page fault; nobody but this
+	 * VM has to wait for it, and as long as it takes the VM cannot be
+	 * attached anew.
+	 */
+	synchronize_srcu(&vm->kvm->srcu);
 	hvpm_owner_unbind(&vm->owner);
+	remove_from_table(vm);
 	fput(vm->file);
 }
 
@@ -90,6 +121,22 @@ static const struct hvpm_partition_ops vm_ops = {
 	.free = vm_free,
 };
 
+/**
+ * hvpm_vm_encrypted - are slots and input blocks of a VM out of reach?
+ * @kvm: the VM
+ *
+ * Final once the VM has a vCPU.
+ *
+ * Return: true if its memory or state is encrypted.
+ */
+bool hvpm_vm_encrypted(struct kvm *kvm)
+{
+	/* What KVM tells of SEV outside of kvm-amd. */
+	return test_bit(APICV_INHIBIT_REASON_SEV,
+			&kvm->arch.apicv_inhibit_reasons) ||
+	       hvpm_kvm_protected(kvm);
+}
+
 static int check_vm(struct kvm *kvm)
 {
 	/* KVM raises a SINT's interrupt in a local APIC of its own only. */
@@ -97,27 +144,44 @@ static int check_vm(struct kvm *kvm)
 		return -EOPNOTSUPP;
 	/* Pairs with the write barrier where KVM sets the mode. */
 	smp_rmb();
-
-	/* Slots of an encrypted guest cannot be written from here. */
-	if (test_bit(APICV_INHIBIT_REASON_SEV, &kvm->arch.apicv_inhibit_reasons))
-		return -EOPNOTSUPP;
-	if (hvpm_kvm_protected(kvm))
-		return -EOPNOTSUPP;
-	return 0;
+	return hvpm_vm_encrypted(kvm) ? -EOPNOTSUPP : 0;
 }
 
-static int publish(struct hvpm_vm *vm)
+/* Enter the table, not live yet. */
+static int add_to_table(struct hvpm_vm *vm)
+{
+	struct hvpm_vm *other;
+	bool busy = false;
+
+	for (;;) {
+		mutex_lock(&vm_table_lock);
+		other = find_any(vm->kvm);
+		if (!other)
+			hash_add_rcu(vm_table, &vm->node,
+				     (unsigned long)vm->kvm);
+		else
+			busy = !READ_ONCE(other->partition.dead);
+		mutex_unlock(&vm_table_lock);
+		if (!other)
+			return 0;
+		if (busy)
+			return -EBUSY;
+		if (wait_event_interruptible(vm_detached, !has_entry(vm->kvm)))
+			return -EINTR;
+	}
+}
+
+/* Serve calls of the VM, unless its address space ended meanwhile. */
+static int go_live(struct hvpm_vm *vm)
 {
 	int ret = 0;
 
-	mutex_lock(&attached_lock);
-	if (hvpm_vm_find(vm->kvm))
-		ret = -EBUSY;
-	else if (READ_ONCE(vm->partition.dead))
+	mutex_lock(&vm_table_lock);
+	if (READ_ONCE(vm->partition.dead))
 		ret = -ESHUTDOWN;
 	else
-		hash_add_rcu(attached_vms, &vm->node, (unsigned long)vm->kvm);
-	mutex_unlock(&attached_lock);
+		WRITE_ONCE(vm->live, true);
+	mutex_unlock(&vm_table_lock);
 	return ret;
 }
 
@@ -143,7 +207,7 @@ static int add_vcpus(struct hvpm_vm *vm)
  * Context: may sleep.
  * Return: the partition, with one reference for the caller, who ends it by
  *	hvpm_partition_shutdown(); -EBADF, -EBADFD not a KVM VM; -EOPNOTSUPP a VM
- *	that cannot be served; -EBUSY, -ESHUTDOWN, -ENOMEM.
+ *	that cannot be served; -EBUSY, -ESHUTDOWN, -EINTR, -ENOMEM.
  */
 struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 {
@@ -170,16 +234,19 @@ struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 	ret = hvpm_partition_init(&vm->partition, &vm_ops, flags, KVM_MAX_VCPUS);
 	if (ret)
 		goto out_free;
-	ret = hvpm_owner_bind(&vm->owner, &vm->partition, vm->kvm->mm);
+	ret = add_to_table(vm);
 	if (ret)
 		goto out_uninit;
+	ret = hvpm_owner_bind(&vm->owner, &vm->partition, vm->kvm->mm);
+	if (ret)
+		goto out_remove;
 
 	/*
 	 * From here on the partition can be shut down by its owner's end.  It is
-	 * in the table before the vCPUs are looked at, so a SynIC that is set up
-	 * meanwhile is seen by the hook or below.
+	 * live before the vCPUs are looked at, so a SynIC that is set up meanwhile
+	 * is seen by the hook or below.
 	 */
-	ret = publish(vm);
+	ret = go_live(vm);
 	if (!ret)
 		ret = add_vcpus(vm);
 	if (ret) {
@@ -189,6 +256,10 @@ struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 	}
 	return &vm->partition;
 
+out_remove:
+	remove_from_table(vm);
+	/* Readers of the table may have seen the entry. */
+	synchronize_rcu();
 out_uninit:
 	hvpm_partition_uninit(&vm->partition);
 out_free:

@@ -19,16 +19,19 @@ struct kvm;
  *
  * @partition: the partition
  * @owner: the VM's address space
- * @node: link in the table of attached VMs; written under the table's lock, read
- *	under RCU or hvpm_vm_srcu
- * @kvm: the VM; valid until detached, that is for readers of the table and for
- *	whoever sees a port of the partition alive under RCU
+ * @node: link in the table of VMs; written under the table's lock, read under
+ *	RCU
+ * @live: calls of the VM are served; from attaching to hvpm_partition_shutdown(),
+ *	written under the table's lock, read under RCU
+ * @kvm: the VM; valid until detached, which waits for RCU and for the VM's own
+ *	SRCU, under which KVM runs the hooked functions
  * @file: what pins @kvm: on 6.12 nothing but a file keeps kvm-amd loaded
  */
 struct hvpm_vm {
 	struct hvpm_partition partition;
 	struct hvpm_owner owner;
 	struct hlist_node node;
+	bool live;
 	struct kvm *kvm;
 	struct file *file;
 };
@@ -36,10 +39,9 @@ struct hvpm_vm {
 #define to_hvpm_vm(ptr)	container_of((ptr), struct hvpm_vm, partition)
 
 #if IS_ENABLED(CONFIG_KVM)
-extern struct srcu_struct hvpm_vm_srcu;
-
 struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags);
 struct hvpm_vm *hvpm_vm_find(const struct kvm *kvm);
+bool hvpm_vm_encrypted(struct kvm *kvm);
 #else
 static inline struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 {

@@ -16,7 +16,7 @@
 #define HV_POSTMSG_API_VERSION		1
 
 /* The type byte shared by all ioctls. */
-#define HV_POSTMSG_IOC			0xB6
+#define HV_POSTMSG_IOC			0xB9
 
 /* Bytes of payload one message can carry: HV_MESSAGE_PAYLOAD_BYTE_COUNT. */
 #define HV_POSTMSG_PAYLOAD_MAX		240
@@ -110,8 +110,8 @@ struct hv_postmsg_info {
  * with HV_STATUS_ACCESS_DENIED unless the caller's CPUID grants PostMessages,
  * even where the VMM did not enable KVM_CAP_HYPERV_ENFORCE_CPUID.
  * %HV_POSTMSG_PARTITION_STRICT_RESERVED refuses a post whose word at offset 4
- * is not zero.  %HV_POSTMSG_PARTITION_PASS_UNKNOWN hands a post to an unknown
- * connection to the VMM, as without this module.
+ * is not zero.  %HV_POSTMSG_PARTITION_PASS_UNKNOWN hands a well-formed post to
+ * an unknown connection to the VMM, as without this module.
  *
  * Returns a partition file descriptor.  The partition lives until that file
  * is closed or the address space behind it is gone: the VM's, or for a host
@@ -121,7 +121,7 @@ struct hv_postmsg_info {
  * Errors: EINVAL, E2BIG, EFAULT; EBADF @vm_fd is no open file; EBADFD it is
  * not a KVM VM; EOPNOTSUPP the VM has no in-kernel local APIC, or its memory
  * or state is encrypted; EBUSY the VM is attached already; ESHUTDOWN the VM's
- * address space is gone; EMFILE, ENFILE, ENOMEM.
+ * address space is gone; EINTR a signal came; EMFILE, ENFILE, ENOMEM.
  */
 struct hv_postmsg_create_partition {
 	__u32 size;
@@ -352,7 +352,7 @@ struct hv_postmsg_reset_vp {
  * when to try again.
  *
  * Errors: EINVAL, E2BIG, EFAULT, ESHUTDOWN; EINTR a signal came while waiting,
- * nothing was posted.
+ * nothing was posted (a handler with SA_RESTART makes it wait again).
  */
 struct hv_postmsg_post {
 	__u32 size;
