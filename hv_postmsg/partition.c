@@ -20,6 +20,15 @@
 
 static struct workqueue_struct *shutdown_queue;
 
+static void free_partition(struct work_struct *work)
+{
+	struct hvpm_partition *partition =
+		container_of(to_rcu_work(work), struct hvpm_partition,
+			     free_work);
+
+	partition->ops->free(partition);
+}
+
 static void finish_shutdown(struct work_struct *work)
 {
 	struct hvpm_partition *partition =
@@ -129,6 +138,7 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 	partition->vp_limit = vp_limit;
 	init_waitqueue_head(&partition->post_wait);
 	INIT_WORK(&partition->shutdown_work, finish_shutdown);
+	INIT_RCU_WORK(&partition->free_work, free_partition);
 	return 0;
 }
 
@@ -138,21 +148,13 @@ int hvpm_partition_init(struct hvpm_partition *partition,
  *
  * The VPs in &hvpm_partition.vps are freed by the caller.
  *
- * Context: any; does not sleep.
+ * Context: may sleep.
  */
 void hvpm_partition_uninit(struct hvpm_partition *partition)
 {
 	xa_destroy(&partition->vps);
 	bitmap_free(partition->queued);
 	free_percpu(partition->counters);
-}
-
-static void free_partition(struct rcu_head *rcu)
-{
-	struct hvpm_partition *partition =
-		container_of(rcu, struct hvpm_partition, rcu);
-
-	partition->ops->free(partition);
 }
 
 /**
@@ -164,7 +166,7 @@ static void free_partition(struct rcu_head *rcu)
 void hvpm_partition_put(struct hvpm_partition *partition)
 {
 	if (refcount_dec_and_test(&partition->usage))
-		call_rcu(&partition->rcu, free_partition);
+		queue_rcu_work(shutdown_queue, &partition->free_work);
 }
 
 /**
@@ -326,15 +328,16 @@ int hvpm_partition_setup(void)
 /**
  * hvpm_partition_cleanup - module exit
  *
- * Every file is closed: waits for the shutdowns under way and for the memory
- * they leave to RCU.
+ * Every file is closed: waits for the shutdowns under way, then for what they
+ * leave to RCU, then for what RCU hands to the workers.
  *
  * Context: may sleep.
  */
 void hvpm_partition_cleanup(void)
 {
-	destroy_workqueue(shutdown_queue);
+	flush_workqueue(shutdown_queue);
 	rcu_barrier();
+	destroy_workqueue(shutdown_queue);
 }
 
 #if IS_ENABLED(CONFIG_HV_POSTMSG_KUNIT_TEST)

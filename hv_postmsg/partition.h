@@ -34,8 +34,8 @@ struct hvpm_vp;
  *	wait.  Called once, under the partition's lock
  * @detach: wait until no VP uses the partition, and let go of the VM.  Called
  *	once, from a worker, no lock held
- * @free: free the memory; called one RCU grace period after the last reference
- *	is gone
+ * @free: free the memory; called from a worker, one RCU grace period after the
+ *	last reference is gone
  */
 struct hvpm_partition_ops {
 	struct hvpm_vp *(*find_vp)(struct hvpm_partition *partition, u32 index,
@@ -69,7 +69,7 @@ struct hvpm_partition_counters {
  *
  * @ops: what is behind it, constant
  * @usage: the file's or worker's reference, one per port and endpoint
- * @rcu: the memory outlives lockless readers by a grace period
+ * @free_work: frees the memory, one RCU grace period after the last reference
  * @lock: the writer side of everything below that says so.  Outside of
  *	&hvpm_port.lock and &hvpm_queue.lock; never held with another partition's
  * @flags: HV_POSTMSG_PARTITION_*, constant
@@ -97,7 +97,7 @@ struct hvpm_partition_counters {
 struct hvpm_partition {
 	const struct hvpm_partition_ops *ops;
 	refcount_t usage;
-	struct rcu_head rcu;
+	struct rcu_work free_work;
 	/* Writers: state, trees, lists.  Outermost. */
 	struct mutex lock;
 	u32 flags;
