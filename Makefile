@@ -8,6 +8,8 @@
 #   make demo [KERNEL=...]
 #   make check        kunit + selftests on both kernels + lint
 #   make kunit | selftests KERNEL=... | lint
+#   make cost KERNEL=...
+#                     instructions per post, counted by the emulator
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -67,13 +69,56 @@ selftests: setup-lab-$(KERNEL)
 lint: setup-lint
 	@selftests/lint
 
+# Executed instructions per call; see selftests/cost.c.
+.PHONY: cost
+cost: setup-lab-$(KERNEL) modules
+	@$(MAKE) -s -C selftests cost
+	@selftests/lab/run --kernel $(KERNEL) --name cost-$(KERNEL) --icount \
+		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
+		--add build/selftests/cost:/opt/cost \
+		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+
 .PHONY: check
 check: setup-all
 	@selftests/check
+
+# --- install: by hand, or by DKMS.  DESTDIR= stages into another root. ---
+
+# One place for the version: what the module says of itself.
+VERSION = $(shell sed -n 's/^MODULE_VERSION("\(.*\)");$$/\1/p' hv_postmsg/main.c)
+
+# What a DKMS tree needs, and nothing else.
+DKMS_FILES := dkms.conf Kbuild LICENSE include/uapi/linux/hv_postmsg.h \
+	$(wildcard hv_postmsg/*.[ch] hv_postmsg/*/*.[ch])
+
+.PHONY: install
+install: all install-files
+	$(MAKE) -C $(KDIR) M=$(CURDIR) INSTALL_MOD_PATH=$(DESTDIR) \
+		INSTALL_MOD_DIR=updates CONFIG_MODULE_SIG_ALL= modules_install
+	@# Signing is left to whoever has a key (see Documentation/user.rst).
+	@# The headers packages lack the System.map that kbuild's own depmod wants,
+	@# and "make kernelrelease" of Debian's 6.1 is not the kernel's release.
+	$(if $(DESTDIR),,depmod -a $$(modinfo -F vermagic hv_postmsg.ko | cut -d ' ' -f 1))
+
+.PHONY: dkms-install
+dkms-install: install-files
+	@for file in $(DKMS_FILES); do \
+		install -D -m 644 $$file \
+			$(DESTDIR)/usr/src/hv_postmsg-$(VERSION)/$$file || exit 1; \
+	done
+	@echo "Now: dkms install hv_postmsg/$(VERSION)"
+
+# The header and the udev rule go with either.
+.PHONY: install-files
+install-files:
+	install -D -m 644 include/uapi/linux/hv_postmsg.h \
+		$(DESTDIR)/usr/include/linux/hv_postmsg.h
+	install -D -m 644 Documentation/70-hv_postmsg.rules \
+		$(DESTDIR)/lib/udev/rules.d/70-hv_postmsg.rules
 
 .PHONY: clean
 clean:
 	rm -rf $(BUILD)
 	rm -f modules.order Module.symvers hv_postmsg.ko hv_postmsg.mod* \
-		hv_postmsg.o .*.cmd
+		hv_postmsg.o .module-common.o .*.cmd
 	find hv_postmsg \( -name '*.o' -o -name '.*.cmd' \) -delete

@@ -208,18 +208,16 @@ enum hvpm_status hvpm_endpoint_reserve(struct hvpm_endpoint *endpoint)
 }
 
 /**
- * hvpm_endpoint_cancel - give reserved room back for want of a buffer
+ * hvpm_endpoint_cancel - give reserved room back
  * @endpoint: the endpoint
  *
- * Wakes nobody: all buffers of a port that feeds the endpoint are in use, so one
- * at least is still to be given back behind this, with a wake-up for whoever was
- * refused because of the reservation.
- *
- * Context: any.
+ * Context: under RCU; does not sleep.
  */
 void hvpm_endpoint_cancel(struct hvpm_endpoint *endpoint)
 {
 	atomic_dec(&endpoint->held);
+	/* Whoever was refused because of the reservation. */
+	wake_posters(endpoint);
 }
 
 /**

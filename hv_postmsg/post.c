@@ -85,6 +85,12 @@ static enum hvpm_status post_to_endpoint(struct hvpm_port *port,
 	struct hvpm_buffer *buffer;
 	enum hvpm_status status;
 
+	/*
+	 * Not by way of a reservation that is given back: that wakes posters, and
+	 * one who waits for a buffer of this port would wake itself for ever.
+	 */
+	if (!READ_ONCE(endpoint->closed) && !hvpm_buffers_free(&port->buffers))
+		return HVPM_STATUS_INSUFFICIENT_BUFFERS;
 	status = hvpm_endpoint_reserve(endpoint);
 	if (status)
 		return status;

@@ -29,9 +29,7 @@
  * struct hvpm_queue - a receiver's messages: one FIFO per SINT
  *
  * @arrivals: pushed and not yet sorted, newest first
- * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf but
- *	for what hvpm_buffer_free() takes outside of it; never held with another
- *	queue's
+ * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf
  * @occupied: bitmap of the FIFOs that are not empty, and HVPM_QUEUE_SORTING;
  *	written under @lock, read by hvpm_queue_empty() without
  * @fifo: per SINT, oldest first; an endpoint uses only the first
