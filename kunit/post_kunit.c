@@ -1,0 +1,781 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit: every check of HvCallPostMessage, their order, the choice of a VP, and
+ * host posts that wait.
+ */
+#include "fake.h"
+
+#define SINT	6
+#define PORT	1
+
+/* --- control word and address --- */
+
+static void control_word(struct kunit *test)
+{
+	unsigned int bit;
+	u64 control;
+
+	KUNIT_EXPECT_EQ(test, hvpm_post_check_call(0x5c, 0x1000),
+			HVPM_STATUS_SUCCESS);
+	/* Code, fast, variable header, nested, repetitions, start: any bit. */
+	for (bit = 0; bit < 64; bit++) {
+		control = 0x5c ^ BIT_ULL(bit);
+		KUNIT_EXPECT_EQ_MSG(test, hvpm_post_check_call(control, 0x1000),
+				    HVPM_STATUS_INVALID_HYPERCALL_INPUT,
+				    "bit %u", bit);
+		/* It wins over the address. */
+		KUNIT_EXPECT_EQ(test, hvpm_post_check_call(control, 1),
+				HVPM_STATUS_INVALID_HYPERCALL_INPUT);
+	}
+}
+
+static void address(struct kunit *test)
+{
+	static const u64 page[] = { 0, 0x1000, 0xfffff000, 0x7ffffffffffff000,
+				    0xfffffffffffff000 };
+	unsigned int i, offset;
+
+	for (i = 0; i < ARRAY_SIZE(page); i++)
+		for (offset = 0; offset < 4096; offset++) {
+			bool good = !(offset & 7) && offset <= 0xf00;
+
+			KUNIT_ASSERT_EQ_MSG(test, good ? HVPM_STATUS_SUCCESS :
+						  HVPM_STATUS_INVALID_ALIGNMENT,
+					    hvpm_post_check_call(0x5c,
+								 page[i] + offset),
+					    "%#llx", page[i] + offset);
+		}
+	/* Spelled out, should the condition above be wrong. */
+	KUNIT_EXPECT_EQ(test, hvpm_post_check_call(0x5c, 0x2f00),
+			HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_EQ(test, hvpm_post_check_call(0x5c, 0x2f08),
+			HVPM_STATUS_INVALID_ALIGNMENT);
+	KUNIT_EXPECT_EQ(test, hvpm_post_check_call(0x5c, 0x2ff8),
+			HVPM_STATUS_INVALID_ALIGNMENT);
+	KUNIT_EXPECT_EQ(test, hvpm_post_check_call(0x5c, 0x2004),
+			HVPM_STATUS_INVALID_ALIGNMENT);
+}
+
+/* --- the input block --- */
+
+static void message(struct kunit *test)
+{
+	static const struct {
+		u32 type, size, reserved;
+		enum hvpm_status lax, strict;
+	} table[] = {
+		{ 1, 0, 0, 0, 0 },
+		{ 1, 1, 0, 0, 0 },
+		{ 1, 239, 0, 0, 0 },
+		{ 1, 240, 0, 0, 0 },
+		{ 1, 241, 0, 5, 5 },
+		{ 1, 256, 0, 5, 5 },
+		{ 1, 0x100, 0, 5, 5 },
+		{ 1, 0x80000000, 0, 5, 5 },
+		{ 1, 0xffffffff, 0, 5, 5 },
+		{ 0, 0, 0, 5, 5 },
+		{ 0, 240, 0, 5, 5 },
+		{ 2, 16, 0, 0, 0 },
+		{ 0x40000000, 16, 0, 0, 0 },
+		{ 0x7fffffff, 16, 0, 0, 0 },
+		{ 0x80000000, 16, 0, 5, 5 },
+		{ 0x80000001, 16, 0, 5, 5 },
+		{ 0xffffffff, 16, 0, 5, 5 },
+		{ 1, 16, 1, 0, 5 },
+		{ 1, 16, 0x80000000, 0, 5 },
+		{ 1, 16, 0xffffffff, 0, 5 },
+	};
+	struct fake_partition *lax = fake_partition(test, 0);
+	struct fake_partition *strict =
+		fake_partition_flags(test, 0,
+				     HV_POSTMSG_PARTITION_STRICT_RESERVED);
+	struct hvpm_post_input input = {};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(table); i++) {
+		input.message_type = table[i].type;
+		input.payload_size = table[i].size;
+		input.reserved = table[i].reserved;
+		KUNIT_EXPECT_EQ_MSG(test, table[i].lax,
+				    check_message(&lax->partition, &input),
+				    "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, table[i].strict,
+				    check_message(&strict->partition, &input),
+				    "row %u", i);
+	}
+}
+
+/* What arrives is what was sent, for every size. */
+static void payload(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hv_postmsg_message *slot = &vm->vp[0].slot[SINT];
+	struct hvpm_post_input input = { .connection_id = PORT };
+	unsigned int size, i;
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	for (size = 0; size <= HV_POSTMSG_PAYLOAD_MAX; size++) {
+		for (i = 0; i < sizeof(input.payload); i++)
+			input.payload[i] = fake_random(test, 256);
+		input.message_type = 1 + fake_random(test, 0x7fffffff);
+		input.payload_size = size;
+		/* Ignored without the flag, and never passed on. */
+		input.reserved = 0xdeadbeef;
+		memset(slot, 0xcc, sizeof(*slot));
+		slot->type = 0;
+		KUNIT_ASSERT_EQ(test, hvpm_post(&vm->partition, &input),
+				HVPM_STATUS_SUCCESS);
+		hvpm_vp_scan(&vm->vp[0].vp);
+		KUNIT_ASSERT_EQ(test, slot->type, input.message_type);
+		KUNIT_ASSERT_EQ(test, (unsigned int)slot->payload_size, size);
+		KUNIT_ASSERT_EQ(test, (int)slot->flags, 0);
+		KUNIT_ASSERT_EQ(test, (int)slot->reserved, 0);
+		KUNIT_ASSERT_EQ(test, slot->port_id, (u64)PORT);
+		KUNIT_ASSERT_EQ(test, 0, memcmp(slot->payload, input.payload,
+						size));
+	}
+}
+
+/* --- statuses and their order --- */
+
+static void connection_id(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	unsigned int bit;
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1), HVPM_STATUS_SUCCESS);
+	/* An ID that differs in any bit, the reserved ones among them. */
+	for (bit = 0; bit < 32; bit++)
+		KUNIT_EXPECT_EQ_MSG(test, fake_post(vm, PORT ^ BIT(bit), 1),
+				    HVPM_STATUS_INVALID_CONNECTION_ID,
+				    "bit %u", bit);
+}
+
+/*
+ * From the last check to the first, each failing condition is added to those
+ * behind it, so that each status wins over all later ones.  Nothing changes by a
+ * refused post.
+ */
+static void order_of_checks(struct kunit *test)
+{
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.message_type = 1,
+		.payload_size = 1,
+	};
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hvpm_partition *partition = &vm->partition;
+	struct hv_postmsg_partition_stats before = {}, after = {};
+	struct hvpm_port *port;
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 2);
+	fake_post(vm, PORT, 1);
+	fake_post(vm, PORT, 2);
+	port = fake_port(vm, PORT);
+	hvpm_partition_stats(partition, &before);
+
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	vm->vp[0].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+	vm->vp_count = 0;
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_VP_INDEX);
+	hvpm_partition_set_state(partition, false);
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_PORT_ID);
+	input.connection_id |= 0x1000000;
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_CONNECTION_ID);
+	input.message_type = 0;
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_PARAMETER);
+	input.message_type = 1;
+	input.payload_size = 241;
+	KUNIT_EXPECT_EQ(test, hvpm_post(partition, &input),
+			HVPM_STATUS_INVALID_PARAMETER);
+
+	/* Each refusal on its own account, those before the port on none. */
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->refused_buffers), 1ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->refused_synic), 1ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->refused_vp), 1ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->refused_port), 1ll);
+
+	hvpm_partition_stats(partition, &after);
+	KUNIT_EXPECT_EQ(test, 0, memcmp(&before, &after, sizeof(before)));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->vp[0].kicks), 2);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(vm, PORT), 0u);
+	KUNIT_EXPECT_EQ(test, refcount_read(&port->uses), 3u);
+}
+
+/* The ways to 0x11, each with everything behind it wrong as well. */
+static void invalid_port(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 0);
+	const struct hvpm_port_spec event = {
+		.id = 2,
+		.type = HV_POSTMSG_PORT_EVENT,
+		.sint = SINT,
+	};
+	const struct hvpm_port_spec again = {
+		.id = PORT,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.sint = SINT,
+	};
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	fake_channel(test, vm, vm, &event);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1),
+			HVPM_STATUS_INVALID_VP_INDEX);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 2, 1), HVPM_STATUS_INVALID_PORT_ID);
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, PORT));
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1),
+			HVPM_STATUS_INVALID_PORT_ID);
+	/* The same ID again is another port. */
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_create(&vm->partition, &again));
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1),
+			HVPM_STATUS_INVALID_PORT_ID);
+}
+
+static void target(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 2);
+
+	vm->bare = true;
+	fake_channel_vp(test, vm, vm, 1, 1, SINT, 0);
+	fake_channel_vp(test, vm, vm, 2, 2, SINT, 0);
+	fake_channel_vp(test, vm, vm, 3, FAKE_BARE_INDEX - FAKE_INDEX, SINT, 0);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 1, 1), HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 2, 1), HVPM_STATUS_INVALID_VP_INDEX);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 3, 1),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+	/* Another VP's state does not count. */
+	vm->vp[0].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 1, 1), HVPM_STATUS_SUCCESS);
+	vm->vp[1].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	KUNIT_EXPECT_EQ(test, fake_post(vm, 1, 1),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(vm, 1), 14u);
+}
+
+static void buffers_run_out(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct fake_vp *fake = &vm->vp[0];
+	unsigned int i;
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	/* 16 queued and one in the slot. */
+	fake_post(vm, PORT, 1);
+	hvpm_vp_scan(&fake->vp);
+	for (i = 2; i <= 17; i++)
+		KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, i),
+				HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 18),
+			HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	/* A full slot frees nothing, an emptied one does. */
+	hvpm_vp_scan(&fake->vp);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 18),
+			HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	KUNIT_EXPECT_EQ(test, fake_take(fake, SINT), 1u);
+	hvpm_vp_scan(&fake->vp);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 18), HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 19),
+			HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	for (i = 2; i <= 18; i++) {
+		KUNIT_EXPECT_EQ(test, fake_take(fake, SINT), i);
+		hvpm_vp_scan(&fake->vp);
+	}
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake_port(vm, PORT)->refused_buffers),
+			3ll);
+}
+
+static void statuses_are_counted(struct kunit *test)
+{
+	struct fake_partition *from = fake_partition(test, 0);
+	struct hv_postmsg_partition_stats stats = {};
+	unsigned int status, i;
+
+	for (status = 0; status < HV_POSTMSG_STATUS_COUNT; status++)
+		for (i = 0; i <= status; i++)
+			hvpm_post_count(&from->partition, status);
+	hvpm_partition_stats(&from->partition, &stats);
+	for (status = 0; status < HV_POSTMSG_STATUS_COUNT; status++)
+		KUNIT_EXPECT_EQ(test, stats.status[status], (u64)status + 1);
+}
+
+/* --- any VP --- */
+
+static struct fake_partition *make_any(struct kunit *test, unsigned int vps)
+{
+	struct fake_partition *vm = fake_partition(test, vps);
+	const struct hvpm_port_spec spec = {
+		.id = PORT,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.sint = SINT,
+		.target_vp = HV_POSTMSG_ANY_VP,
+		.buffers = 64,
+	};
+	unsigned int slot;
+
+	fake_channel(test, vm, vm, &spec);
+	/* To keep a VP busy. */
+	for (slot = 0; slot < vps; slot++)
+		fake_channel_vp(test, vm, vm, 10 + slot, slot, SINT, 0);
+	return vm;
+}
+
+/* Post to any VP; the slot of the one that was chosen. */
+static int choose(struct kunit *test, struct fake_partition *vm)
+{
+	int kicks[FAKE_VPS], slot, chosen = -1;
+
+	for (slot = 0; slot < FAKE_VPS; slot++)
+		kicks[slot] = atomic_read(&vm->vp[slot].kicks);
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1), HVPM_STATUS_SUCCESS);
+	for (slot = 0; slot < FAKE_VPS; slot++) {
+		if (atomic_read(&vm->vp[slot].kicks) == kicks[slot])
+			continue;
+		KUNIT_EXPECT_EQ(test, chosen, -1);
+		KUNIT_EXPECT_FALSE(test,
+				   hvpm_queue_empty(&vm->vp[slot].vp.queue));
+		chosen = slot;
+	}
+	return chosen;
+}
+
+static void idle(struct fake_partition *vm, unsigned int slot)
+{
+	hvpm_vp_reset(&vm->vp[slot].vp);
+}
+
+static void any_vp_none(struct kunit *test)
+{
+	struct fake_partition *vm = make_any(test, FAKE_VPS);
+	struct fake_partition *empty = make_any(test, 0);
+	unsigned int slot;
+
+	for (slot = 0; slot < FAKE_VPS; slot++)
+		vm->vp[slot].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+	KUNIT_EXPECT_EQ(test, fake_post(empty, PORT, 1),
+			HVPM_STATUS_INVALID_VP_INDEX);
+	/* A preferred VP that does not exist changes nothing. */
+	fake_port(vm, PORT)->preferred_vp = 4711;
+	fake_port(empty, PORT)->preferred_vp = 4711;
+	KUNIT_EXPECT_EQ(test, fake_post(vm, PORT, 1),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+	KUNIT_EXPECT_EQ(test, fake_post(empty, PORT, 1),
+			HVPM_STATUS_INVALID_VP_INDEX);
+	empty->bare = true;
+	KUNIT_EXPECT_EQ(test, fake_post(empty, PORT, 1),
+			HVPM_STATUS_INVALID_SYNIC_STATE);
+
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake_port(vm, PORT)->refused_synic),
+			2ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&fake_port(empty, PORT)->refused_vp),
+			2ll);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(vm, PORT), 64u);
+}
+
+static void any_vp_round_robin(struct kunit *test)
+{
+	struct fake_partition *vm = make_any(test, FAKE_VPS);
+	int i, slot;
+
+	for (i = 0; i < 3 * FAKE_VPS; i++) {
+		slot = choose(test, vm);
+		KUNIT_EXPECT_EQ(test, slot, i % FAKE_VPS);
+		idle(vm, slot);
+	}
+	/* Who cannot take a message is left out. */
+	vm->vp[1].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	for (i = 0; i < 6; i++) {
+		static const int expected[] = { 0, 2, 3 };
+
+		slot = choose(test, vm);
+		KUNIT_EXPECT_EQ(test, slot, expected[i % 3]);
+		idle(vm, slot);
+	}
+}
+
+static void any_vp_prefers_idle(struct kunit *test)
+{
+	struct fake_partition *vm = make_any(test, FAKE_VPS);
+	int free, slot;
+
+	/* Wherever the search begins, the one idle VP is found. */
+	for (free = 0; free < FAKE_VPS; free++) {
+		int start;
+
+		for (start = 0; start <= FAKE_VPS; start++) {
+			for (slot = 0; slot < FAKE_VPS; slot++)
+				if (slot != free)
+					fake_post(vm, 10 + slot, 1);
+			atomic_set(&fake_port(vm, PORT)->next_vp, start);
+			KUNIT_EXPECT_EQ(test, choose(test, vm), free);
+			for (slot = 0; slot < FAKE_VPS; slot++)
+				idle(vm, slot);
+		}
+	}
+
+	/* All busy: in turn. */
+	for (slot = 0; slot < FAKE_VPS; slot++)
+		fake_post(vm, 10 + slot, 1);
+	atomic_set(&fake_port(vm, PORT)->next_vp, 0);
+	for (slot = 0; slot < 2 * FAKE_VPS; slot++)
+		KUNIT_EXPECT_EQ(test, choose(test, vm), slot % FAKE_VPS);
+}
+
+static void any_vp_preferred(struct kunit *test)
+{
+	struct fake_partition *vm = make_any(test, FAKE_VPS);
+	int slot;
+
+	fake_port(vm, PORT)->preferred_vp = FAKE_INDEX + 2;
+	for (slot = 0; slot < 3; slot++) {
+		KUNIT_EXPECT_EQ(test, choose(test, vm), 2);
+		idle(vm, 2);
+	}
+	/* Busy: another one that is idle. */
+	fake_post(vm, 12, 1);
+	slot = choose(test, vm);
+	KUNIT_EXPECT_NE(test, slot, 2);
+	idle(vm, slot);
+	/* All busy: the preferred one. */
+	for (slot = 0; slot < FAKE_VPS; slot++)
+		fake_post(vm, 10 + slot, 1);
+	KUNIT_EXPECT_EQ(test, choose(test, vm), 2);
+	KUNIT_EXPECT_EQ(test, choose(test, vm), 2);
+	/* Disabled: as if there were no preference. */
+	for (slot = 0; slot < FAKE_VPS; slot++)
+		idle(vm, slot);
+	vm->vp[2].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	for (slot = 0; slot < 6; slot++)
+		KUNIT_EXPECT_NE(test, choose(test, vm), 2);
+}
+
+/* --- host posts that wait --- */
+
+struct host_post {
+	struct fake_partition *from;
+	u32 value;
+	bool nonblock;
+	int ret;
+	enum hvpm_status status;
+};
+
+static void host_post(void *arg)
+{
+	struct host_post *post = arg;
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.message_type = 1,
+		.payload_size = sizeof(post->value),
+	};
+
+	memcpy(input.payload, &post->value, sizeof(post->value));
+	post->ret = hvpm_post_wait(&post->from->partition, &input,
+				   post->nonblock, &post->status);
+}
+
+static void nonblock(struct kunit *test)
+{
+	struct fake_partition *to = fake_partition(test, 1);
+	struct fake_partition *from = fake_partition(test, 0);
+	struct host_post post = { .from = from, .nonblock = true };
+
+	fake_channel_vp(test, from, to, PORT, 0, SINT, 1);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.ret, 0);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_FALSE(test, from->partition.starved);
+
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.ret, 0);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	/* No POLLOUT from here until a buffer is back. */
+	KUNIT_EXPECT_TRUE(test, from->partition.starved);
+	KUNIT_EXPECT_EQ(test,
+			atomic64_read(&fake_port(to, PORT)->refused_buffers), 1ll);
+	hvpm_vp_scan(&to->vp[0].vp);
+	KUNIT_EXPECT_FALSE(test, from->partition.starved);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_SUCCESS);
+}
+
+/* What may end a wait. */
+enum ending {
+	DELIVERY,
+	VP_RESET,
+	PORT_DELETED,
+	DISCONNECTED,
+	INACTIVE,
+	PEER_SHUTDOWN,
+	OWN_SHUTDOWN,
+	SIGNAL,
+	ENDPOINT_CLOSED,
+	ENDPOINT_PORT_DELETED,
+};
+
+static void wait_until(struct kunit *test, enum ending ending, int ret,
+		       enum hvpm_status status)
+{
+	struct fake_partition *to = fake_partition(test, 1);
+	struct fake_partition *from = fake_partition(test, 0);
+	struct hv_postmsg_partition_stats stats = {};
+	struct host_post post = { .from = from, .value = 3 };
+	struct hvpm_endpoint *endpoint = NULL;
+	struct fake_waiter waiter;
+	struct hvpm_port *port;
+
+	if (ending >= ENDPOINT_CLOSED) {
+		struct hvpm_port_spec spec = {
+			.id = PORT,
+			.type = HV_POSTMSG_PORT_MESSAGE,
+		};
+
+		endpoint = hvpm_endpoint_create(&to->partition, 2);
+		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, endpoint);
+		spec.endpoint = endpoint;
+		fake_channel(test, from, to, &spec);
+	} else {
+		fake_channel_vp(test, from, to, PORT, 0, SINT, 2);
+	}
+	port = hvpm_port_get(fake_port(to, PORT));
+	fake_post(from, PORT, 1);
+	fake_post(from, PORT, 2);
+
+	fake_waiter_start(test, &waiter, host_post, &post);
+	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
+	/* Woken for another port's sake it waits on. */
+	hvpm_partition_wake_posters(&from->partition);
+	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
+
+	switch (ending) {
+	case DELIVERY:
+		hvpm_vp_scan(&to->vp[0].vp);
+		break;
+	case VP_RESET:
+		hvpm_vp_reset(&to->vp[0].vp);
+		break;
+	case PORT_DELETED:
+	case ENDPOINT_PORT_DELETED:
+		KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&to->partition, PORT));
+		break;
+	case DISCONNECTED:
+		KUNIT_EXPECT_EQ(test, 0,
+				hvpm_connection_delete(&from->partition, PORT));
+		break;
+	case INACTIVE:
+		KUNIT_EXPECT_EQ(test, 0,
+				hvpm_partition_set_state(&to->partition, false));
+		break;
+	case PEER_SHUTDOWN:
+		fake_end(to);
+		break;
+	case OWN_SHUTDOWN:
+		/* The call on its file keeps the file's reference. */
+		hvpm_partition_shutdown(&from->partition);
+		break;
+	case SIGNAL:
+		send_sig(SIGUSR1, waiter.task, 1);
+		break;
+	case ENDPOINT_CLOSED:
+		hvpm_endpoint_close(endpoint);
+		break;
+	}
+	KUNIT_EXPECT_TRUE(test, fake_waiter_returns(&waiter));
+	KUNIT_EXPECT_EQ(test, post.ret, ret);
+	if (!ret) {
+		KUNIT_EXPECT_EQ(test, post.status, status);
+		/* Counted once, as what it became. */
+		KUNIT_EXPECT_EQ(test, 0, hvpm_partition_stats(&from->partition,
+							      &stats));
+		KUNIT_EXPECT_EQ(test, stats.status[status],
+				status ? 1ull : 3ull);
+	}
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->refused_buffers), 0ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->posted),
+			ret || status ? 2ll : 3ll);
+	hvpm_port_put(port);
+	if (ending == ENDPOINT_PORT_DELETED)
+		hvpm_endpoint_close(endpoint);
+}
+
+static void wait_delivery(struct kunit *test)
+{
+	wait_until(test, DELIVERY, 0, HVPM_STATUS_SUCCESS);
+}
+
+static void wait_vp_reset(struct kunit *test)
+{
+	wait_until(test, VP_RESET, 0, HVPM_STATUS_SUCCESS);
+}
+
+static void wait_port_deleted(struct kunit *test)
+{
+	wait_until(test, PORT_DELETED, 0, HVPM_STATUS_INVALID_PORT_ID);
+}
+
+static void wait_disconnected(struct kunit *test)
+{
+	wait_until(test, DISCONNECTED, 0, HVPM_STATUS_INVALID_CONNECTION_ID);
+}
+
+static void wait_inactive(struct kunit *test)
+{
+	wait_until(test, INACTIVE, 0, HVPM_STATUS_INVALID_PORT_ID);
+}
+
+static void wait_peer_shutdown(struct kunit *test)
+{
+	wait_until(test, PEER_SHUTDOWN, 0, HVPM_STATUS_INVALID_PORT_ID);
+}
+
+static void wait_own_shutdown(struct kunit *test)
+{
+	wait_until(test, OWN_SHUTDOWN, -ESHUTDOWN, 0);
+}
+
+static void wait_signal(struct kunit *test)
+{
+	wait_until(test, SIGNAL, -ERESTARTSYS, 0);
+}
+
+static void wait_endpoint_closed(struct kunit *test)
+{
+	wait_until(test, ENDPOINT_CLOSED, 0, HVPM_STATUS_INVALID_PORT_ID);
+}
+
+static void wait_endpoint_port_deleted(struct kunit *test)
+{
+	wait_until(test, ENDPOINT_PORT_DELETED, 0, HVPM_STATUS_INVALID_PORT_ID);
+}
+
+/* --- several that wait, for few buffers --- */
+
+#define WAITERS		3
+#define EACH		400
+
+struct stream {
+	struct fake_partition *from;
+	unsigned int number;
+	unsigned int failed;
+};
+
+static void stream(void *arg)
+{
+	struct stream *stream = arg;
+	unsigned int i;
+
+	for (i = 1; i <= EACH; i++) {
+		struct host_post post = {
+			.from = stream->from,
+			.value = stream->number << 16 | i,
+		};
+
+		host_post(&post);
+		if (post.ret || post.status)
+			stream->failed++;
+	}
+}
+
+/* A poster from an interrupt that takes buffers away from those who wait. */
+static void rob(void *arg)
+{
+	fake_post(arg, PORT, 1);
+}
+
+static void several_waiters(struct kunit *test)
+{
+	struct fake_partition *to = fake_partition(test, 1);
+	struct fake_partition *from = fake_partition(test, 0);
+	struct fake_vp *fake = &to->vp[0];
+	struct fake_waiter waiter[WAITERS];
+	struct stream streams[WAITERS] = {};
+	unsigned int next[WAITERS], i, received = 0, wrong = 0, robbed = 0;
+	struct fake_ticker ticker;
+	unsigned long end;
+
+	fake_channel_vp(test, from, to, PORT, 0, SINT, 2);
+	for (i = 0; i < WAITERS; i++) {
+		next[i] = 1;
+		streams[i].from = from;
+		streams[i].number = i + 1;
+		fake_waiter_start(test, &waiter[i], stream, &streams[i]);
+	}
+	fake_ticker_start(test, &ticker, rob, from);
+
+	end = jiffies + FAKE_TIMEOUT;
+	while (received < WAITERS * EACH && time_before(jiffies, end)) {
+		u32 value;
+
+		hvpm_vp_scan(&fake->vp);
+		value = fake_take(fake, SINT);
+		if (value == 1) {
+			/* Enough of it: let the others end as well. */
+			if (++robbed == 2000)
+				fake_ticker_stop(&ticker);
+		} else if (value) {
+			i = (value >> 16) - 1;
+			if (i >= WAITERS || (value & 0xffff) != next[i]++)
+				wrong++;
+			received++;
+		}
+		cond_resched();
+	}
+	fake_ticker_stop(&ticker);
+	for (i = 0; i < WAITERS; i++) {
+		KUNIT_EXPECT_TRUE(test, fake_waiter_returns(&waiter[i]));
+		KUNIT_EXPECT_EQ(test, streams[i].failed, 0u);
+	}
+	hvpm_vp_reset(&fake->vp);
+	kunit_info(test, "note: %u received, %u between them\n", received,
+		   robbed);
+	KUNIT_EXPECT_EQ(test, received, (unsigned int)(WAITERS * EACH));
+	KUNIT_EXPECT_EQ(test, wrong, 0u);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(to, PORT), 2u);
+}
+
+static struct kunit_case post_cases[] = {
+	KUNIT_CASE(control_word),
+	KUNIT_CASE(address),
+	KUNIT_CASE(message),
+	KUNIT_CASE(payload),
+	KUNIT_CASE(connection_id),
+	KUNIT_CASE(order_of_checks),
+	KUNIT_CASE(invalid_port),
+	KUNIT_CASE(target),
+	KUNIT_CASE(buffers_run_out),
+	KUNIT_CASE(statuses_are_counted),
+	KUNIT_CASE(any_vp_none),
+	KUNIT_CASE(any_vp_round_robin),
+	KUNIT_CASE(any_vp_prefers_idle),
+	KUNIT_CASE(any_vp_preferred),
+	KUNIT_CASE(nonblock),
+	KUNIT_CASE(wait_delivery),
+	KUNIT_CASE(wait_vp_reset),
+	KUNIT_CASE(wait_port_deleted),
+	KUNIT_CASE(wait_disconnected),
+	KUNIT_CASE(wait_inactive),
+	KUNIT_CASE(wait_peer_shutdown),
+	KUNIT_CASE(wait_own_shutdown),
+	KUNIT_CASE(wait_signal),
+	KUNIT_CASE(wait_endpoint_closed),
+	KUNIT_CASE(wait_endpoint_port_deleted),
+	KUNIT_CASE(several_waiters),
+	{}
+};
+
+static struct kunit_suite post_suite = {
+	.name = "hv_postmsg_post",
+	.init = fake_init,
+	.exit = fake_exit,
+	.test_cases = post_cases,
+};
+
+kunit_test_suite(post_suite);

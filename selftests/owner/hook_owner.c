@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * For module_test.sh: a module that hooks one of KVM's functions, the way a live
+ * patch does, so that nobody else can. The hook changes nothing.
+ */
+#include <linux/ftrace.h>
+#include <linux/module.h>
+
+static char *function = "kvm_hv_hypercall";
+module_param(function, charp, 0444);
+
+static void hook(unsigned long ip, unsigned long parent_ip,
+		 struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+}
+
+static struct ftrace_ops ops = {
+	.func = hook,
+	.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY,
+};
+
+static int __init hook_owner_init(void)
+{
+	int ret = ftrace_set_filter(&ops, function, strlen(function), 0);
+
+	return ret ?: register_ftrace_function(&ops);
+}
+
+static void __exit hook_owner_exit(void)
+{
+	unregister_ftrace_function(&ops);
+	ftrace_free_filter(&ops);
+}
+
+module_init(hook_owner_init);
+module_exit(hook_owner_exit);
+
+MODULE_DESCRIPTION("hooks a function of KVM, for the selftests of hv_postmsg");
+MODULE_LICENSE("GPL");

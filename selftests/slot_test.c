@@ -1,0 +1,1342 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Delivery: message slots, MessagePending, EOM, SINTs, SIM pages
+ *
+ * A host process posts; a guest with two VPs receives, a step at a time.
+ */
+#include "hvpm_test.h"
+
+#include "apic.h"
+
+#define PORT		7
+#define CONNECTION	9
+#define SINT		2
+#define TYPE		1
+#define SIZE		64
+
+FIXTURE(slot) {
+	struct hvpm_vm *vm;
+	struct hvpm_vp *vp;
+	struct hvpm_vp *other;
+	int partition;
+	int host;
+};
+
+FIXTURE_SETUP(slot)
+{
+	self->vm = hvpm_vm_create(2, NULL);
+	self->vp = &self->vm->vps[0];
+	self->other = &self->vm->vps[1];
+	self->partition = hvpm_vm_attach(self->vm, 0);
+	self->host = hvpm_create_host_partition();
+	hvpm_create_port(self->partition, PORT, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION, self->partition, PORT);
+	hvpm_vp_enable_synic(self->vp, SINT);
+}
+
+FIXTURE_TEARDOWN(slot)
+{
+	struct hv_postmsg_port_stats stats = {
+		.size = sizeof(stats),
+		.port_id = PORT,
+	};
+
+	if (!__hvpm_ioctl(self->partition, HV_POSTMSG_PORT_STATS, &stats))
+		hvpm_check_port(self->partition, PORT);
+	close(self->host);
+	hvpm_vm_free(self->vm);
+}
+
+/* Post message number @sequence. */
+static uint32_t post_to(struct _test_data_slot *self, uint32_t connection,
+			uint64_t sequence)
+{
+	return hvpm_post(self->host, connection, TYPE + sequence, SIZE,
+			 HV_POSTMSG_POST_NONBLOCK, 0, sequence);
+}
+
+#define POST(number) \
+	ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION, number))
+
+/* Post, and let the VP see it. */
+#define POST_AND_POKE(sequence) do {					\
+	POST(sequence);							\
+	hvpm_vp_poke(self->vp);						\
+} while (0)
+
+/* Message number @sequence is in the slot, with these flags. */
+#define EXPECT_SLOT(vp, sint, number, pending) do {			\
+	volatile struct hv_postmsg_message *_slot = &(vp)->slots[sint];	\
+	struct hv_postmsg_message _copy = *_slot;			\
+	struct hvpm_payload _head = { .sequence = -1 };			\
+									\
+	EXPECT_EQ(TYPE + (number), _copy.type);			\
+	EXPECT_EQ((pending) ? HV_MESSAGE_FLAG_PENDING : 0, _copy.flags);	\
+	EXPECT_TRUE(hvpm_payload_check(_copy.payload, _copy.type,	\
+				       _copy.payload_size, &_head));	\
+	EXPECT_EQ((number), _head.sequence);				\
+} while (0)
+
+#define EXPECT_SLOT_EMPTY(vp, sint) EXPECT_EQ(0, (vp)->slots[sint].type)
+
+/* Take a message by the protocol; it must be number @sequence. */
+#define EXPECT_TAKE(vp, sint, number) do {				\
+	struct hv_postmsg_message _message;				\
+	struct hvpm_payload _head = { .sequence = -1 };			\
+									\
+	ASSERT_TRUE(hvpm_vp_take(vp, sint, &_message))			\
+		TH_LOG("no message %u", (unsigned int)(number));	\
+	EXPECT_TRUE(hvpm_payload_check(_message.payload, _message.type,	\
+				       _message.payload_size, &_head));	\
+	EXPECT_EQ((number), _head.sequence);				\
+} while (0)
+
+#define EXPECT_INTERRUPTS(vp, count) \
+	EXPECT_EQ((count), (vp)->guest->interrupts[SINT])
+
+#define EXPECT_QUEUED(count) do {					\
+	struct hv_postmsg_port_stats _stats;				\
+									\
+	hvpm_port_stats(self->partition, PORT, &_stats);		\
+	EXPECT_EQ((count), _stats.queued);				\
+	EXPECT_EQ(_stats.buffers, _stats.free + _stats.queued);		\
+} while (0)
+
+/* What a guest does that forgets about MessagePending. */
+static void empty_slot(struct hvpm_vp *vp, unsigned int sint)
+{
+	vp->slots[sint].type = 0;
+}
+
+/* --- one slot --- */
+
+TEST_F(slot, empty_slot)
+{
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	POST(0);
+	/* Not before its VP runs. */
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_QUEUED(1);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(0);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+TEST_F(slot, busy_slot_message_pending_eom)
+{
+	struct hv_postmsg_message first;
+
+	POST_AND_POKE(0);
+	first = *(struct hv_postmsg_message *)&self->vp->slots[SINT];
+	EXPECT_EQ(0, first.flags);
+
+	/* Accepted, flagged in the slot, and nothing else is done to it. */
+	POST_AND_POKE(1);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(1);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	first.flags = HV_MESSAGE_FLAG_PENDING;
+	EXPECT_EQ(0, memcmp(&first, (void *)&self->vp->slots[SINT], sizeof(first)));
+
+	/* Emptied and EOM: the next one, once, without the flag. */
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_QUEUED(0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+/* A guest that waits for MessagePending alone gets everything. */
+TEST_F(slot, message_pending_suffices)
+{
+	unsigned int i;
+
+	for (i = 0; i < 16; i++)
+		POST(i);
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < 16; i++) {
+		EXPECT_SLOT(self->vp, SINT, i, i < 15);
+		EXPECT_INTERRUPTS(self->vp, i + 1);
+		EXPECT_TAKE(self->vp, SINT, i);
+		hvpm_vp_poke(self->vp);
+	}
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+}
+
+TEST_F(slot, eom_with_full_slot)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(1);
+}
+
+TEST_F(slot, eom_with_empty_queue)
+{
+	struct hvpm_watch watch;
+
+	hvpm_watch_start(&watch, self->vm);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_watch_nothing(&watch);
+	POST_AND_POKE(0);
+	hvpm_watch_start(&watch, self->vm);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_watch_nothing(&watch);
+}
+
+/* The value written is ignored. */
+TEST_F(slot, eom_value_ignored)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, ~0ULL);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+}
+
+TEST_F(slot, next_post_is_a_trigger)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	POST_AND_POKE(2);
+	EXPECT_SLOT(self->vp, SINT, 1, true);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	EXPECT_TAKE(self->vp, SINT, 2);
+}
+
+TEST_F(slot, eoi_is_a_trigger)
+{
+	self->vp->guest->no_eoi = true;
+	POST_AND_POKE(0);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	self->vp->guest->no_eoi = false;
+	hvpm_vp_wrmsr(self->vp, APIC_BASE_MSR + (APIC_EOI >> 4), 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+TEST_F(slot, sint_write_is_a_trigger)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HVPM_VECTOR(0, SINT));
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+/* Something that is not a message of ours is not overwritten. */
+TEST_F(slot, foreign_message_in_slot)
+{
+	struct hv_postmsg_message foreign = {
+		.type = 0x80000010,
+		.payload_size = 24,
+		.payload = { 1, 2, 3 },
+	};
+
+	memcpy((void *)&self->vp->slots[SINT], &foreign, sizeof(foreign));
+	POST_AND_POKE(0);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	EXPECT_QUEUED(1);
+	foreign.flags = HV_MESSAGE_FLAG_PENDING;
+	EXPECT_EQ(0, memcmp(&foreign, (void *)&self->vp->slots[SINT],
+			    sizeof(foreign)));
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+}
+
+/* Only the header and PayloadSize bytes are written; the neighbours never. */
+TEST_F(slot, neighbours_untouched)
+{
+	uint8_t *page = (uint8_t *)self->vp->slots, *slot = page + 256 * SINT;
+	unsigned int i;
+
+	memset(page, 0x5a, 4096);
+	memset(slot, 0, 4);
+	POST_AND_POKE(0);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	for (i = 0; i < 4096; i++)
+		if (page + i < slot || page + i >= slot + 16 + SIZE)
+			ASSERT_EQ(0x5a, page[i])
+				TH_LOG("offset 0x%x of the SIM page", i);
+}
+
+/* --- buffers --- */
+
+TEST_F(slot, sixteen_queued_and_one_in_the_slot)
+{
+	unsigned int i, next = 17;
+
+	for (i = 0; i < 17; i++)
+		POST_AND_POKE(i);
+	EXPECT_QUEUED(16);
+	EXPECT_EQ(HV_STATUS_INSUFFICIENT_BUFFERS, post_to(self, CONNECTION, 99));
+	/* For each one consumed exactly one more. */
+	for (i = 0; i < 5; i++) {
+		EXPECT_TAKE(self->vp, SINT, i);
+		hvpm_vp_poke(self->vp);
+		EXPECT_QUEUED(15);
+		POST_AND_POKE(next);
+		next++;
+		EXPECT_EQ(HV_STATUS_INSUFFICIENT_BUFFERS,
+			  post_to(self, CONNECTION, 99));
+	}
+	for (; i < next; i++)
+		EXPECT_TAKE(self->vp, SINT, i);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_QUEUED(0);
+}
+
+static void buffers(struct _test_data_slot *self, struct __test_metadata *_metadata,
+		    unsigned int count)
+{
+	struct hv_postmsg_port_stats stats;
+	unsigned int i;
+
+	hvpm_create_port(self->partition, PORT + 1, 0, SINT, 0, count);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	for (i = 0; i < count + 1; i++) {
+		ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION + 1, i));
+		hvpm_vp_poke(self->vp);
+	}
+	EXPECT_EQ(HV_STATUS_INSUFFICIENT_BUFFERS,
+		  post_to(self, CONNECTION + 1, i));
+	hvpm_port_stats(self->partition, PORT + 1, &stats);
+	EXPECT_EQ(count, stats.buffers);
+	EXPECT_EQ(0, stats.free);
+	EXPECT_EQ(count, stats.high_water);
+	/* Another port of the VP has its own. */
+	POST(0);
+	for (i = 0; i < count + 1; i++)
+		EXPECT_TAKE(self->vp, SINT, i);
+	hvpm_check_port(self->partition, PORT + 1);
+}
+
+TEST_F(slot, one_buffer)
+{
+	buffers(self, _metadata, 1);
+}
+
+TEST_F(slot, sixty_four_buffers)
+{
+	buffers(self, _metadata, 64);
+}
+
+/* A message leaves its buffer when it reaches the slot, not when it is read. */
+TEST_F(slot, slot_holds_no_buffer)
+{
+	struct hv_postmsg_port_stats stats;
+
+	POST_AND_POKE(0);
+	hvpm_port_stats(self->partition, PORT, &stats);
+	EXPECT_EQ(16, stats.free);
+	EXPECT_EQ(1, stats.high_water);
+	EXPECT_EQ(1, stats.delivered);
+}
+
+/* --- several ports, SINTs, VPs --- */
+
+TEST_F(slot, ports_sharing_a_sint_share_its_order)
+{
+	unsigned int i;
+
+	hvpm_create_port(self->partition, PORT + 1, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	for (i = 0; i < 16; i++)
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  post_to(self, CONNECTION + i % 2, i));
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < 16; i++) {
+		EXPECT_EQ(PORT + i % 2, self->vp->slots[SINT].port_id);
+		EXPECT_TAKE(self->vp, SINT, i);
+		hvpm_vp_poke(self->vp);
+	}
+	hvpm_check_port(self->partition, PORT + 1);
+}
+
+TEST_F(slot, sints_are_independent)
+{
+	unsigned int sint;
+
+	/* SINT 2 is stuck; the others flow. */
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	for (sint = 1; sint < HV_SYNIC_SINT_COUNT; sint++) {
+		if (sint == SINT)
+			continue;
+		hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + sint,
+			      HVPM_VECTOR(0, sint));
+		hvpm_create_port(self->partition, PORT + sint, 0, sint, 0, 0);
+		hvpm_join(self->host, CONNECTION + sint, self->partition,
+			  PORT + sint);
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  post_to(self, CONNECTION + sint, 100 + sint));
+		hvpm_vp_poke(self->vp);
+		EXPECT_SLOT(self->vp, sint, 100 + sint, false);
+		EXPECT_EQ(PORT + sint, self->vp->slots[sint].port_id);
+		EXPECT_EQ(1, self->vp->guest->interrupts[sint]);
+	}
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	/* One EOM is for all of them. */
+	for (sint = 1; sint < HV_SYNIC_SINT_COUNT; sint++)
+		empty_slot(self->vp, sint);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_EQ(0, self->vp->slots[0].type);
+}
+
+TEST_F(slot, vps_are_independent)
+{
+	hvpm_vp_enable_synic(self->other, SINT);
+	hvpm_create_port(self->partition, PORT + 1, 1, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION + 1, 5));
+	hvpm_vp_poke(self->other);
+	EXPECT_SLOT(self->other, SINT, 5, false);
+	EXPECT_INTERRUPTS(self->other, 1);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	hvpm_check_port(self->partition, PORT + 1);
+}
+
+/* --- the SINT's bits --- */
+
+TEST_F(slot, masked_sint)
+{
+	unsigned int i;
+
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_MASKED | HVPM_VECTOR(0, SINT));
+	POST_AND_POKE(0);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	POST_AND_POKE(1);
+	POST_AND_POKE(2);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	/* EOM drains the queue; the interrupts are lost. */
+	for (i = 0; i < 3; i++)
+		EXPECT_TAKE(self->vp, SINT, i);
+	EXPECT_INTERRUPTS(self->vp, 0);
+
+	/* Unmasking brings none of them back. */
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HVPM_VECTOR(0, SINT));
+	hvpm_vp_poke(self->vp);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	POST_AND_POKE(3);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+/* As a SINT is after reset: masked, vector 0. */
+TEST_F(slot, sint_after_reset)
+{
+	EXPECT_EQ(HV_SYNIC_SINT_MASKED,
+		  hvpm_vp_rdmsr(self->vp, HV_X64_MSR_SINT0 + SINT + 1));
+	hvpm_create_port(self->partition, PORT + 1, 0, SINT + 1, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION + 1, 0));
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT + 1, 0, false);
+	EXPECT_EQ(0, self->vp->guest->interrupts[SINT + 1]);
+}
+
+TEST_F(slot, polling_sint)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_POLLING | HVPM_VECTOR(0, SINT));
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	EXPECT_INTERRUPTS(self->vp, 0);
+}
+
+TEST_F(slot, auto_eoi_sint)
+{
+	unsigned int i;
+
+	self->vp->guest->no_eoi = true;
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_AUTO_EOI | HVPM_VECTOR(0, SINT));
+	for (i = 0; i < 3; i++)
+		POST(i);
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < 3; i++) {
+		EXPECT_INTERRUPTS(self->vp, i + 1);
+		EXPECT_TAKE(self->vp, SINT, i);
+		hvpm_vp_poke(self->vp);
+	}
+}
+
+/* Only a VMM can set such a vector. */
+TEST_F(slot, vector_below_16)
+{
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SINT0 + SINT, 5);
+	POST_AND_POKE(0);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_INTERRUPTS(self->vp, 0);
+}
+
+TEST_F(slot, local_apic_disabled)
+{
+	uint64_t spiv = hvpm_vp_rdmsr(self->vp, APIC_BASE_MSR + (APIC_SPIV >> 4));
+
+	hvpm_vp_wrmsr(self->vp, APIC_BASE_MSR + (APIC_SPIV >> 4),
+		      spiv & ~APIC_SPIV_APIC_ENABLED);
+	POST_AND_POKE(0);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	hvpm_vp_wrmsr(self->vp, APIC_BASE_MSR + (APIC_SPIV >> 4), spiv);
+	hvpm_vp_poke(self->vp);
+	EXPECT_INTERRUPTS(self->vp, 0);
+}
+
+/* --- SynIC and SIM page switched off and on --- */
+
+TEST_F(slot, simp_disabled_with_messages_queued)
+{
+	POST(0);
+	POST(1);
+	/* By the VMM, so that the guest has no chance to run before. */
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SIMP, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	EXPECT_QUEUED(2);
+	EXPECT_EQ(HV_STATUS_INVALID_SYNIC_STATE, post_to(self, CONNECTION, 9));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+TEST_F(slot, simp_disabled_with_slot_full)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	POST_AND_POKE(2);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, self->vp->guest->slots_gpa);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(2);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, true);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+TEST_F(slot, scontrol_disabled_with_messages_queued)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	POST_AND_POKE(2);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SCONTROL, 0);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(2);
+	EXPECT_EQ(HV_STATUS_INVALID_SYNIC_STATE, post_to(self, CONNECTION, 9));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SCONTROL, HV_SYNIC_CONTROL_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, true);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+TEST_F(slot, simp_moved)
+{
+	volatile struct hv_postmsg_message *second = (void *)self->vp->input;
+
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	memset(self->vp->input, 0, 4096);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->input_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_EQ(TYPE + 1, second[SINT].type);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_EQ(TYPE + 0, self->vp->slots[SINT].type);
+	EXPECT_QUEUED(0);
+}
+
+/* What a VMM writes to MSRs may be a migration: it empties no queue. */
+TEST_F(slot, vmm_msr_writes_keep_the_queue)
+{
+	POST(0);
+	POST(1);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SCONTROL, 0);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SIMP, 0);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SINT0 + SINT,
+		     HV_SYNIC_SINT_MASKED);
+	EXPECT_QUEUED(2);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SCONTROL,
+		     HV_SYNIC_CONTROL_ENABLE);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SIMP,
+		     self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	vcpu_set_msr(self->vp->vcpu, HV_X64_MSR_SINT0 + SINT,
+		     HVPM_VECTOR(0, SINT));
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+/* --- slots that cannot be written --- */
+
+/* A region of guest memory of its own, for a SIM page. */
+#define REGION_GPA	0x10000000ULL
+#define REGION_SLOT	5
+#define REGION_PAGES	4
+
+static uint64_t faults(struct _test_data_slot *self)
+{
+	struct hv_postmsg_partition_stats stats;
+
+	hvpm_partition_stats(self->partition, &stats);
+	return stats.faults;
+}
+
+/*
+ * With the SIM page where it cannot be written: accepted, stays queued, counted,
+ * and not tried again without a reason.
+ */
+static void expect_stuck(struct _test_data_slot *self,
+			 struct __test_metadata *_metadata)
+{
+	uint64_t before;
+	unsigned int i;
+
+	POST_AND_POKE(0);
+	EXPECT_QUEUED(1);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	before = faults(self);
+	EXPECT_LE(1, before);
+	for (i = 0; i < 5; i++)
+		hvpm_vp_poke(self->vp);
+	EXPECT_EQ(before, faults(self));
+	/* A trigger is a reason. */
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_LT(before, faults(self));
+	EXPECT_QUEUED(1);
+	EXPECT_INTERRUPTS(self->vp, 0);
+}
+
+TEST_F(slot, sim_page_without_memory)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      REGION_GPA | HV_SYNIC_SIMP_ENABLE);
+	expect_stuck(self, _metadata);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+TEST_F(slot, sim_page_beyond_physical_memory)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      0xfffffffffffff000ULL | HV_SYNIC_SIMP_ENABLE);
+	expect_stuck(self, _metadata);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+}
+
+TEST_F(slot, sim_page_read_only)
+{
+	struct hv_postmsg_message *slots;
+
+	vm_userspace_mem_region_add(self->vm->vm, VM_MEM_SRC_ANONYMOUS,
+				    REGION_GPA, REGION_SLOT, REGION_PAGES,
+				    KVM_MEM_READONLY);
+	slots = addr_gpa2hva(self->vm->vm, REGION_GPA);
+	memset(slots, 0, 4096);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      REGION_GPA | HV_SYNIC_SIMP_ENABLE);
+	expect_stuck(self, _metadata);
+	EXPECT_EQ(0, slots[SINT].type);
+	EXPECT_EQ(0, slots[SINT].payload_size);
+	vm_mem_region_delete(self->vm->vm, REGION_SLOT);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+}
+
+/* The memory is there, but the VMM has taken its own access away. */
+TEST_F(slot, sim_page_unmapped_by_the_vmm)
+{
+	struct hv_postmsg_message *slots;
+
+	vm_userspace_mem_region_add(self->vm->vm, VM_MEM_SRC_ANONYMOUS,
+				    REGION_GPA, REGION_SLOT, REGION_PAGES, 0);
+	slots = addr_gpa2hva(self->vm->vm, REGION_GPA);
+	memset(slots, 0, 4096);
+	ASSERT_EQ(0, mprotect(slots, 4096, PROT_NONE));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      REGION_GPA | HV_SYNIC_SIMP_ENABLE);
+	expect_stuck(self, _metadata);
+	ASSERT_EQ(0, mprotect(slots, 4096, PROT_READ | PROT_WRITE));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_EQ(TYPE + 0, slots[SINT].type);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(0);
+}
+
+/* A page that is not resident is brought in, as for any write by KVM. */
+TEST_F(slot, sim_page_not_resident)
+{
+	struct hv_postmsg_message *slots;
+
+	vm_userspace_mem_region_add(self->vm->vm, VM_MEM_SRC_ANONYMOUS,
+				    REGION_GPA, REGION_SLOT, REGION_PAGES, 0);
+	slots = addr_gpa2hva(self->vm->vm, REGION_GPA);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      REGION_GPA | HV_SYNIC_SIMP_ENABLE);
+	ASSERT_EQ(0, madvise(slots, 4096, MADV_DONTNEED));
+	POST_AND_POKE(0);
+	EXPECT_EQ(TYPE + 0, slots[SINT].type);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+/* --- dirty pages --- */
+
+static bool sim_page_dirty(struct _test_data_slot *self)
+{
+	static unsigned long log[4096];
+	uint64_t gfn = self->vp->guest->slots_gpa >> 12;
+
+	kvm_vm_get_dirty_log(self->vm->vm, 0, log);
+	return log[gfn / 64] >> gfn % 64 & 1;
+}
+
+TEST_F(slot, dirty_log)
+{
+	vm_mem_region_set_flags(self->vm->vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
+	hvpm_vp_poke(self->vp);
+	sim_page_dirty(self);
+	hvpm_vp_poke(self->vp);
+	EXPECT_FALSE(sim_page_dirty(self));
+	POST_AND_POKE(0);
+	EXPECT_TRUE(sim_page_dirty(self));
+	/* MessagePending is a write, too. */
+	hvpm_vp_poke(self->vp);
+	EXPECT_FALSE(sim_page_dirty(self));
+	POST_AND_POKE(1);
+	EXPECT_TRUE(sim_page_dirty(self));
+	vm_mem_region_set_flags(self->vm->vm, 0, 0);
+}
+
+/* One entry of the dirty ring for each message. */
+TEST_F(slot, dirty_ring)
+{
+	struct kvm_dirty_gfn *ring;
+	unsigned int i, pushes, passes;
+	uint32_t entries = 1024, end;
+	struct hvpm_vm *vm;
+	struct hvpm_vp *vp;
+	uint64_t gfn;
+
+	if (!kvm_check_cap(KVM_CAP_DIRTY_LOG_RING_ACQ_REL))
+		SKIP(return, "no dirty ring in this KVM");
+	vm = hvpm_vm_create_empty(1);
+	vm_enable_dirty_ring(vm->vm, entries * sizeof(*ring));
+	vp = hvpm_vm_add_vp(vm, NULL, true);
+	hvpm_vm_attach(vm, 0);
+	hvpm_create_port(vm->partition, PORT, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, vm->partition, PORT);
+	hvpm_vp_enable_synic(vp, SINT);
+	ring = vcpu_map_dirty_ring(vp->vcpu);
+	vm_mem_region_set_flags(vm->vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
+	gfn = vp->guest->slots_gpa >> 12;
+
+	for (passes = 1; passes <= 3; passes++) {
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  post_to(self, CONNECTION + 1, passes));
+		hvpm_vp_poke(vp);
+		EXPECT_EQ(TYPE + passes, vp->slots[SINT].type);
+		empty_slot(vp, SINT);
+		pushes = 0;
+		end = 0;
+		for (i = 0; i < entries; i++) {
+			if (!(ring[i].flags & KVM_DIRTY_GFN_F_DIRTY))
+				break;
+			pushes += ring[i].offset == gfn;
+			end = i;
+		}
+		EXPECT_EQ(passes, pushes)
+			TH_LOG("of %u entries", end + 1);
+	}
+	hvpm_vm_free(vm);
+}
+
+/* Take @count messages, asleep in between. */
+static uint64_t guest_take_many(struct hvpm_guest *guest, uint64_t count)
+{
+	uint64_t taken = 0;
+	uint32_t seen;
+
+	for (;;) {
+		seen = guest->interrupts[SINT];
+		while (hvpm_guest_take(guest, SINT, &guest->message))
+			taken++;
+		if (taken == count)
+			return taken;
+		hvpm_guest_halt(guest, SINT, seen);
+	}
+}
+
+/* The VMM's way with a full ring: give all of it back. */
+static void harvest(struct hvpm_vp *vp, struct kvm_dirty_gfn *ring,
+		    uint32_t entries)
+{
+	uint32_t i;
+
+	for (i = 0; i < entries; i++)
+		if (ring[i].flags & KVM_DIRTY_GFN_F_DIRTY)
+			ring[i].flags = KVM_DIRTY_GFN_F_RESET;
+	kvm_vm_reset_dirty_ring(vp->vm->vm);
+}
+
+struct ring_vp {
+	struct hvpm_vp *vp;
+	struct kvm_dirty_gfn *ring;
+	uint32_t entries;
+	unsigned int full;
+};
+
+static void *run_with_ring(void *arg)
+{
+	struct ring_vp *ring = arg;
+
+	while (hvpm_vp_run(ring->vp, NULL) != UCALL_SYNC) {
+		TEST_ASSERT(ring->vp->vcpu->run->exit_reason ==
+			    KVM_EXIT_DIRTY_RING_FULL, "exit %u",
+			    ring->vp->vcpu->run->exit_reason);
+		ring->full++;
+		harvest(ring->vp, ring->ring, ring->entries);
+	}
+	return NULL;
+}
+
+/* A ring never overflows: a VP that wakes for a message can exit before it. */
+TEST_F(slot, dirty_ring_full)
+{
+	struct ring_vp ring = { .entries = 256 };
+	const unsigned int count = 1000;
+	struct hvpm_vm *vm;
+	pthread_t thread;
+	unsigned int i;
+
+	if (!kvm_check_cap(KVM_CAP_DIRTY_LOG_RING_ACQ_REL))
+		SKIP(return, "no dirty ring in this KVM");
+	vm = hvpm_vm_create_empty(1);
+	vm_enable_dirty_ring(vm->vm, ring.entries * sizeof(*ring.ring));
+	ring.vp = hvpm_vm_add_vp(vm, NULL, true);
+	hvpm_vm_attach(vm, 0);
+	hvpm_create_port(vm->partition, PORT, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, vm->partition, PORT);
+	hvpm_vp_enable_synic(ring.vp, SINT);
+	ring.ring = vcpu_map_dirty_ring(ring.vp->vcpu);
+	vm_mem_region_set_flags(vm->vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
+
+	ring.vp->guest->command = HVPM_CALL;
+	ring.vp->guest->argument[0] = (uint64_t)guest_take_many;
+	ring.vp->guest->argument[1] = count;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_with_ring, &ring));
+	for (i = 0; i < count; i++)
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  hvpm_post(self->host, CONNECTION + 1, TYPE, SIZE, 0,
+				    0, i));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(count, ring.vp->guest->result[0]);
+	EXPECT_LE(2, ring.full);
+	hvpm_check_port(vm->partition, PORT);
+	hvpm_vm_free(vm);
+}
+
+/* --- KVM's synthetic timers, which use the same slots --- */
+
+#define TIMER_EXPIRED		0x80000010
+#define STIMER_AUTO_ENABLE	BIT_ULL(3)
+#define STIMER_SINT(sint)	((uint64_t)(sint) << 16)
+
+TEST_F(slot, timer_in_the_same_slot)
+{
+	struct hv_postmsg_message message;
+
+	POST_AND_POKE(0);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+
+	/* A one-shot timer whose time has come; its message must wait. */
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_CONFIG,
+		      STIMER_AUTO_ENABLE | STIMER_SINT(SINT));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_COUNT, 1);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	POST_AND_POKE(1);
+
+	/* The timer's comes next, and it says that there is more. */
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_EQ(TIMER_EXPIRED, self->vp->slots[SINT].type);
+	EXPECT_EQ(HV_MESSAGE_FLAG_PENDING, self->vp->slots[SINT].flags);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_QUEUED(1);
+	ASSERT_TRUE(hvpm_vp_take(self->vp, SINT, &message));
+	EXPECT_EQ(TIMER_EXPIRED, message.type);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 3);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+/* A timer does not disturb another SINT's messages. */
+TEST_F(slot, timer_in_another_slot)
+{
+	struct hv_postmsg_message message;
+
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT + 1,
+		      HVPM_VECTOR(0, SINT + 1));
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_CONFIG,
+		      STIMER_AUTO_ENABLE | STIMER_SINT(SINT + 1));
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_COUNT, 1);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_EQ(1, self->vp->guest->interrupts[SINT + 1]);
+	ASSERT_TRUE(hvpm_vp_take(self->vp, SINT + 1, &message));
+	EXPECT_EQ(TIMER_EXPIRED, message.type);
+	EXPECT_EQ(0, message.flags);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+/* --- targets that halt, run, or are elsewhere --- */
+
+/* data[0]: about to wait; data[1]: interrupts seen in the end. */
+static uint64_t guest_wait_halted(struct hvpm_guest *guest, uint64_t seen)
+{
+	guest->data[0] = 1;
+	hvpm_guest_halt(guest, SINT, seen);
+	return guest->interrupts[SINT];
+}
+
+static uint64_t guest_wait_running(struct hvpm_guest *guest, uint64_t seen)
+{
+	guest->data[0] = 1;
+	while (guest->interrupts[SINT] == seen)
+		;
+	return guest->interrupts[SINT];
+}
+
+/* Have the VP wait for interrupt number @seen + 1 in a thread of its own. */
+static void start_waiting(struct hvpm_vp *vp,
+			  uint64_t (*wait)(struct hvpm_guest *, uint64_t),
+			  uint64_t seen)
+{
+	vp->guest->data[0] = 0;
+	vp->guest->argument[0] = (uint64_t)wait;
+	vp->guest->argument[1] = seen;
+	hvpm_vp_command_start(vp, HVPM_CALL);
+	while (!vp->guest->data[0])
+		usleep(1000);
+	/* From here to HLT, and to where KVM puts the thread to sleep. */
+	usleep(200000);
+}
+
+TEST_F(slot, halted_target_wakes)
+{
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		start_waiting(self->vp, guest_wait_halted, i);
+		POST(i);
+		hvpm_vp_command_join(self->vp);
+		EXPECT_EQ(i + 1, self->vp->guest->result[0]);
+		EXPECT_TAKE(self->vp, SINT, i);
+	}
+}
+
+/* The same without the pause: the post races with the way to sleep. */
+TEST_F(slot, halting_target_wakes)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		self->vp->guest->data[0] = 0;
+		self->vp->guest->argument[0] = (uint64_t)guest_wait_halted;
+		self->vp->guest->argument[1] = i;
+		hvpm_vp_command_start(self->vp, HVPM_CALL);
+		while (!self->vp->guest->data[0])
+			;
+		POST(i);
+		hvpm_vp_command_join(self->vp);
+		EXPECT_TAKE(self->vp, SINT, i);
+	}
+}
+
+TEST_F(slot, running_target_is_interrupted)
+{
+	start_waiting(self->vp, guest_wait_running, 0);
+	POST(0);
+	hvpm_vp_command_join(self->vp);
+	EXPECT_TAKE(self->vp, SINT, 0);
+}
+
+/* A halted VP whose SINT is masked sleeps on, but has its message. */
+static uint64_t guest_wait_slot(struct hvpm_guest *guest, uint64_t sint)
+{
+	volatile struct hv_postmsg_message *slot = &guest->slots[sint];
+
+	guest->data[0] = 1;
+	while (!slot->type)
+		;
+	return slot->type;
+}
+
+TEST_F(slot, running_target_sees_a_masked_message)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HV_SYNIC_SINT_MASKED);
+	start_waiting(self->vp, guest_wait_slot, SINT);
+	POST(0);
+	hvpm_vp_command_join(self->vp);
+	EXPECT_EQ(TYPE + 0, self->vp->guest->result[0]);
+	EXPECT_TAKE(self->vp, SINT, 0);
+}
+
+/* As Linux does on a crash: another VP empties the slot and writes EOM. */
+TEST_F(slot, eom_from_another_vp)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 2);
+}
+
+TEST_F(slot, eom_from_another_vp_wakes)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	start_waiting(self->vp, guest_wait_halted, 1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
+	hvpm_vp_command_join(self->vp);
+	EXPECT_EQ(2, self->vp->guest->result[0]);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+}
+
+TEST_F(slot, eom_from_another_vp_interrupts)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	start_waiting(self->vp, guest_wait_running, 1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
+	hvpm_vp_command_join(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+}
+
+/* --- what empties a queue, and what does not --- */
+
+TEST_F(slot, delete_port)
+{
+	struct hv_postmsg_partition_stats stats;
+
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	POST_AND_POKE(2);
+	hvpm_delete_port(self->partition, PORT);
+	hvpm_partition_stats(self->partition, &stats);
+	EXPECT_EQ(0, stats.queued);
+	EXPECT_EQ(2, stats.freed);
+	EXPECT_EQ(1, stats.delivered);
+	EXPECT_EQ(3, stats.posted);
+	/* What is in the slot stays there; nothing follows. */
+	EXPECT_EQ(TYPE + 0, self->vp->slots[SINT].type);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+/* Only its own messages go, and the rest keeps its order. */
+TEST_F(slot, delete_port_among_others)
+{
+	unsigned int i;
+
+	hvpm_create_port(self->partition, PORT + 1, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	for (i = 0; i < 12; i++)
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  post_to(self, CONNECTION + i % 2, i));
+	hvpm_delete_port(self->partition, PORT + 1);
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < 12; i += 2) {
+		EXPECT_TAKE(self->vp, SINT, i);
+		hvpm_vp_poke(self->vp);
+	}
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+}
+
+TEST_F(slot, disconnect_keeps_messages)
+{
+	POST(0);
+	POST(1);
+	hvpm_disconnect(self->host, CONNECTION);
+	hvpm_vp_poke(self->vp);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+TEST_F(slot, closed_sender_keeps_messages)
+{
+	POST(0);
+	POST(1);
+	close(self->host);
+	self->host = -1;
+	hvpm_vp_poke(self->vp);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+TEST_F(slot, inactive_partition_delivers_what_is_queued)
+{
+	POST(0);
+	POST(1);
+	hvpm_set_state(self->partition, HV_POSTMSG_STATE_INACTIVE);
+	EXPECT_EQ(HV_STATUS_INVALID_PORT_ID, post_to(self, CONNECTION, 2));
+	EXPECT_QUEUED(2);
+	hvpm_vp_poke(self->vp);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+}
+
+TEST_F(slot, reset_vp)
+{
+	struct hv_postmsg_port_stats stats;
+	unsigned int i;
+
+	hvpm_vp_enable_synic(self->other, SINT);
+	hvpm_create_port(self->partition, PORT + 1, 1, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION + 1, 50));
+	for (i = 0; i < 17; i++)
+		POST_AND_POKE(i);
+	hvpm_reset_vp(self->partition, 0);
+	hvpm_port_stats(self->partition, PORT, &stats);
+	EXPECT_EQ(16, stats.free);
+	EXPECT_EQ(16, stats.freed);
+	EXPECT_EQ(0, stats.queued);
+	EXPECT_EQ(1, stats.delivered);
+	/* The slot is the guest's; nothing follows what is in it. */
+	EXPECT_EQ(TYPE + 0, self->vp->slots[SINT].type);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	/* Life goes on, and another VP noticed nothing. */
+	POST_AND_POKE(20);
+	EXPECT_TAKE(self->vp, SINT, 20);
+	hvpm_vp_poke(self->other);
+	EXPECT_TAKE(self->other, SINT, 50);
+}
+
+static uint64_t guest_send_init(struct hvpm_guest *guest, uint64_t target)
+{
+	x2apic_write_reg(APIC_ICR, target << 32 | APIC_DEST_PHYSICAL |
+			 APIC_DM_INIT | APIC_INT_ASSERT);
+	return 0;
+}
+
+TEST_F(slot, init_empties_the_queue)
+{
+	struct hv_postmsg_port_stats stats;
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		POST_AND_POKE(i);
+	EXPECT_QUEUED(4);
+	hvpm_vp_call(self->other, guest_send_init, 0);
+	/*
+	 * The bootstrap processor starts at the reset vector, where there is
+	 * nothing, so the vCPU comes back at once.
+	 */
+	self->vp->guest->command = HVPM_NOP;
+	EXPECT_EQ(0, _vcpu_run(self->vp->vcpu));
+	EXPECT_NE(KVM_EXIT_IO, self->vp->vcpu->run->exit_reason);
+	hvpm_port_stats(self->partition, PORT, &stats);
+	EXPECT_EQ(0, stats.queued);
+	EXPECT_EQ(4, stats.freed);
+	EXPECT_EQ(16, stats.free);
+}
+
+/* --- system management mode --- */
+
+#define SMRAM_GPA	0x1000000
+#define SMRAM_SLOT	((1 << 16) | 1)
+#define SMRAM_PAGES	16
+#define SMRAM_SIM	(SMRAM_GPA + 0x1000)
+#define SMM_PORT	0xe
+
+/* Stays in SMM, exiting over and over, until it reads 1. */
+static const uint8_t smi_handler[] = {
+	0xb0, 0xfe,		/* 1: mov $0xfe, %al */
+	0xe4, SMM_PORT,		/* in $SMM_PORT, %al */
+	0x3c, 0x01,		/* cmp $1, %al */
+	0x75, 0xf8,		/* jne 1b */
+	0x0f, 0xaa,		/* rsm */
+};
+
+/* SMRAM is memory of KVM's second address space. */
+static uint8_t *create_smram(struct _test_data_slot *self)
+{
+	struct kvm_vm *vm = self->vm->vm;
+	uint8_t *smram;
+
+	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SMRAM_GPA,
+				    SMRAM_SLOT, SMRAM_PAGES, 0);
+	vm_phy_pages_alloc(vm, SMRAM_PAGES, SMRAM_GPA, SMRAM_SLOT);
+	smram = addr_gpa2hva(vm, SMRAM_GPA);
+	memset(smram, 0, SMRAM_PAGES * 4096);
+	memcpy(smram + 0x8000, smi_handler, sizeof(smi_handler));
+	vcpu_set_msr(self->vp->vcpu, MSR_IA32_SMBASE, SMRAM_GPA);
+	return smram;
+}
+
+/* Run until the handler exits again, which then reads @value. */
+static void run_in_smm(struct _test_data_slot *self, uint8_t value,
+		       struct __test_metadata *_metadata)
+{
+	struct kvm_run *run = self->vp->vcpu->run;
+
+	ASSERT_EQ(UCALL_NONE, hvpm_vp_run(self->vp, NULL));
+	ASSERT_EQ(KVM_EXIT_IO, run->exit_reason);
+	ASSERT_EQ(SMM_PORT, run->io.port);
+	*((uint8_t *)run + run->io.data_offset) = value;
+}
+
+static void enter_smm(struct _test_data_slot *self, struct __test_metadata *_metadata)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu_events_get(self->vp->vcpu, &events);
+	events.smi.pending = 1;
+	events.flags |= KVM_VCPUEVENT_VALID_SMM;
+	vcpu_events_set(self->vp->vcpu, &events);
+	self->vp->guest->command = HVPM_NOP;
+	run_in_smm(self, 0, _metadata);
+}
+
+TEST_F(slot, sim_page_in_smram)
+{
+	uint8_t *smram, *copy = malloc(SMRAM_PAGES * 4096);
+	unsigned int i;
+
+	if (!kvm_check_cap(KVM_CAP_X86_SMM))
+		SKIP(return, "no system management mode in this KVM");
+	smram = create_smram(self);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, SMRAM_SIM | HV_SYNIC_SIMP_ENABLE);
+
+	enter_smm(self, _metadata);
+	memcpy(copy, smram, SMRAM_PAGES * 4096);
+	for (i = 0; i < 5; i++) {
+		POST(i);
+		run_in_smm(self, 0, _metadata);
+		ASSERT_EQ(0, memcmp(copy, smram, SMRAM_PAGES * 4096));
+	}
+	EXPECT_QUEUED(5);
+	run_in_smm(self, 1, _metadata);
+	ASSERT_EQ(UCALL_SYNC, hvpm_vp_run(self->vp, NULL));
+	hvpm_vp_poke(self->vp);
+	EXPECT_EQ(0, memcmp(copy, smram, SMRAM_PAGES * 4096));
+	EXPECT_QUEUED(5);
+	EXPECT_INTERRUPTS(self->vp, 0);
+
+	/* Out of SMM, and back where there is memory, all of it comes. */
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
+		      self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < 5; i++)
+		EXPECT_TAKE(self->vp, SINT, i);
+	free(copy);
+}
+
+/* The same address is ordinary memory outside SMM: that is what is meant. */
+TEST_F(slot, sim_page_under_smram)
+{
+	uint8_t *smram, *copy = malloc(SMRAM_PAGES * 4096);
+	struct hv_postmsg_message *slots;
+	void *under;
+
+	if (!kvm_check_cap(KVM_CAP_X86_SMM))
+		SKIP(return, "no system management mode in this KVM");
+	smram = create_smram(self);
+	/* Not through the library, which knows one region per address. */
+	under = mmap(NULL, SMRAM_PAGES * 4096, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, under);
+	vm_set_user_memory_region(self->vm->vm, REGION_SLOT, 0, SMRAM_GPA,
+				  SMRAM_PAGES * 4096, under);
+	slots = under + (SMRAM_SIM - SMRAM_GPA);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, SMRAM_SIM | HV_SYNIC_SIMP_ENABLE);
+
+	enter_smm(self, _metadata);
+	memcpy(copy, smram, SMRAM_PAGES * 4096);
+	POST(0);
+	run_in_smm(self, 0, _metadata);
+	run_in_smm(self, 0, _metadata);
+	EXPECT_EQ(0, memcmp(copy, smram, SMRAM_PAGES * 4096));
+	run_in_smm(self, 1, _metadata);
+	ASSERT_EQ(UCALL_SYNC, hvpm_vp_run(self->vp, NULL));
+	hvpm_vp_poke(self->vp);
+	EXPECT_EQ(0, memcmp(copy, smram, SMRAM_PAGES * 4096));
+	EXPECT_EQ(TYPE + 0, slots[SINT].type);
+	EXPECT_EQ(PORT, slots[SINT].port_id);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_QUEUED(0);
+	free(copy);
+}
+
+TEST_HARNESS_MAIN
