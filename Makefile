@@ -7,7 +7,7 @@
 #                     the module for a supported Debian kernel, below build/
 #   make demo [KERNEL=...]
 #   make check        kunit + selftests on both kernels + lint
-#   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] [CPUS=...] | lint
+#   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | lint
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
 #   make install      module, header and udev rule; make dkms-install: by DKMS
@@ -15,7 +15,6 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
-CPUS ?= 1
 TESTS ?=
 KERNELS := 6.1 6.12
 BUILD := $(CURDIR)/build
@@ -65,7 +64,7 @@ kunit: setup-kunit build/linux-$(KERNEL)/.extracted
 
 .PHONY: selftests
 selftests: setup-lab-$(KERNEL)
-	@CPUS=$(CPUS) selftests/run $(KERNEL) $(TESTS)
+	@selftests/run $(KERNEL) $(TESTS)
 
 .PHONY: lint
 lint: setup-lint

@@ -803,7 +803,8 @@ TEST_F(life, helper_holds_the_partition)
 		  hvpm_post(host, CONNECTION, TYPE, SIZE, 0, 0, 1));
 
 	/* Nothing of KVM is in use: it unloads while the partition is held. */
-	expect_refs(vendor, self->vendor_refs);
+	EXPECT_EQ(0, self->vendor_refs);
+	expect_refs(vendor, 0);
 	ASSERT_EQ(0, syscall(SYS_delete_module, vendor, O_NONBLOCK))
 		TH_LOG("%s: %s", vendor, strerror(errno));
 	EXPECT_EQ(-1, __hvpm_ioctl(partition, HV_POSTMSG_PARTITION_STATS, &stats));

@@ -187,7 +187,7 @@ static int unload_module(void)
  * stopped, polls the message slots of all of them for the response, and writes
  * EOM on this CPU for the slot of another.
  */
-static void crash(void)
+static void panic_on_second_cpu(void)
 {
 	int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
 	cpu_set_t second;
@@ -228,7 +228,7 @@ int main(void)
 		if (!strcmp(command, "off"))
 			break;
 		if (!strcmp(command, "crash"))
-			crash();
+			panic_on_second_cpu();
 		if (!strncmp(command, "load ", 5))
 			status = load_module(command + 5);
 		else if (!strcmp(command, "unload"))
