@@ -207,9 +207,9 @@ static void several_takers(struct kunit *test)
 		KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread[i]);
 	}
 	fake_ticker_start(test, &ticker, contest_tick, contest);
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	while (atomic_read(&ticker.ticks) < 4000 && time_before(jiffies, end))
-		msleep(10);
+		msleep(20);
 	fake_ticker_stop(&ticker);
 	for (i = 0; i < ARRAY_SIZE(thread); i++)
 		kthread_stop(thread[i]);

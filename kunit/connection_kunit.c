@@ -235,7 +235,7 @@ static void lookup_during_changes(struct kunit *test)
 	thread = kthread_run(lookup_thread, &from_thread, "lookup");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread);
 	fake_ticker_start(test, &ticker, lookup, &from_tick);
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	while ((atomic_read(&ticker.ticks) < 10000 || changes < 10000) &&
 	       time_before(jiffies, end)) {
 		int ret;
@@ -267,6 +267,92 @@ static void lookup_during_changes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&from_thread.missed), 0);
 	KUNIT_EXPECT_EQ(test, atomic_read(&from_thread.wrong), 0);
 	KUNIT_EXPECT_GT(test, atomic_read(&from_thread.found), 100);
+}
+
+/* The same without all that a change costs besides: more of it in rotations. */
+struct rotations {
+	struct fake_partition *vm;
+	struct hvpm_connection connection[LOOKUP_IDS];
+	atomic_t missed;
+	atomic_t wrong;
+};
+
+static void lookup_stable(void *arg)
+{
+	struct rotations *rotations = arg;
+	struct hvpm_connection *found;
+	u32 id;
+
+	rcu_read_lock();
+	for (id = 0; id < LOOKUP_IDS; id++) {
+		if (!STABLE(id))
+			continue;
+		found = hvpm_connection_find(&rotations->vm->partition, id);
+		if (!found)
+			atomic_inc(&rotations->missed);
+		else if (found != &rotations->connection[id])
+			atomic_inc(&rotations->wrong);
+	}
+	rcu_read_unlock();
+}
+
+static void lookup_during_rotations(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 0);
+	struct latch_tree_root *root = &vm->partition.connections;
+	bool present[LOOKUP_IDS] = {};
+	struct rotations *rotations;
+	struct fake_ticker ticker;
+	unsigned int i, changes = 0;
+	unsigned long end;
+	u32 id;
+
+	rotations = kunit_kzalloc(test, sizeof(*rotations), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, rotations);
+	rotations->vm = vm;
+	mutex_lock(&vm->partition.lock);
+	for (id = 0; id < LOOKUP_IDS; id++) {
+		rotations->connection[id].id = id;
+		present[id] = STABLE(id);
+		if (present[id])
+			latch_tree_insert(&rotations->connection[id].node, root,
+					  &connection_ops);
+	}
+	mutex_unlock(&vm->partition.lock);
+
+	fake_ticker_start(test, &ticker, lookup_stable, rotations);
+	end = jiffies + FAKE_LONG_TIMEOUT;
+	while (atomic_read(&ticker.ticks) < 10000 && time_before(jiffies, end)) {
+		/* No reader spans two changes: a node can be used again at once. */
+		mutex_lock(&vm->partition.lock);
+		for (i = 0; i < 1000; i++) {
+			struct hvpm_connection *connection;
+
+			id = fake_random(test, LOOKUP_IDS);
+			if (STABLE(id))
+				continue;
+			connection = &rotations->connection[id];
+			if (present[id])
+				latch_tree_erase(&connection->node, root,
+						 &connection_ops);
+			else
+				latch_tree_insert(&connection->node, root,
+						  &connection_ops);
+			present[id] = !present[id];
+			changes++;
+		}
+		mutex_unlock(&vm->partition.lock);
+		cond_resched();
+	}
+	fake_ticker_stop(&ticker);
+	root->tree[0] = RB_ROOT;
+	root->tree[1] = RB_ROOT;
+
+	kunit_info(test, "note: %u changes, %d interrupts\n", changes,
+		   atomic_read(&ticker.ticks));
+	KUNIT_EXPECT_GE(test, atomic_read(&ticker.ticks), 10000);
+	KUNIT_EXPECT_EQ(test, atomic_read(&rotations->missed), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&rotations->wrong), 0);
 }
 
 /* --- what a disconnect does not do --- */
@@ -312,6 +398,7 @@ static struct kunit_case connection_cases[] = {
 	KUNIT_CASE(limit),
 	KUNIT_CASE(tree_against_model),
 	KUNIT_CASE(lookup_during_changes),
+	KUNIT_CASE(lookup_during_rotations),
 	KUNIT_CASE(messages_stay),
 	KUNIT_CASE(shutdown_disconnects),
 	{}

@@ -663,7 +663,7 @@ static void read_under_posts(struct kunit *test)
 	feed(test, &rig, 2, 0);
 	rig.file->f_flags = 0;
 	fake_ticker_start(test, &ticker, source_tick, &source);
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	/* Blocking: a lost wake-up would show as a hang. */
 	while (received < 10000 && time_before(jiffies, end)) {
 		if (endpoint_read(rig.file, (void __user *)user, MESSAGE,

@@ -372,6 +372,7 @@ static void end_under_posts(struct kunit *test)
 		    atomic_read(&to->detached) != 1)
 			break;
 		world->count--;
+		kfree(to);
 	}
 	fake_ticker_stop(&ticker);
 	KUNIT_EXPECT_EQ(test, round, 100u);

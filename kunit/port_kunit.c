@@ -437,7 +437,7 @@ static void delete_under_load(struct kunit *test)
 	scanner = kthread_run(storm_scan, &storm, "scanner");
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, scanner);
 	fake_ticker_start(test, &ticker, storm_tick, &storm);
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	while ((atomic_read(&ticker.ticks) < 4000 || round < 200) &&
 	       time_before(jiffies, end)) {
 		if (hvpm_port_delete(&vm->partition, 1) ||

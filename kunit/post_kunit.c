@@ -710,7 +710,7 @@ static void several_waiters(struct kunit *test)
 	}
 	fake_ticker_start(test, &ticker, rob, from);
 
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	while (received < WAITERS * EACH && time_before(jiffies, end)) {
 		u32 value;
 

@@ -327,7 +327,7 @@ static void several_producers(struct kunit *test)
 	}
 	fake_ticker_start(test, &ticker, producer_tick, &producers[0]);
 
-	end = jiffies + FAKE_TIMEOUT;
+	end = jiffies + FAKE_LONG_TIMEOUT;
 	while (received < PRODUCERS * EACH && time_before(jiffies, end)) {
 		sort(queue);
 		for (sint = 1; sint <= 2; sint++) {
