@@ -136,12 +136,27 @@ FIXTURE(life) {
 	long kvm_refs;
 };
 
+/* What another test has left is still going: wait until nothing moves. */
+static long settled_refs(const char *module)
+{
+	long refs = module_refs(module), before;
+	unsigned int still = 0;
+
+	while (still < 30) {
+		before = refs;
+		usleep(10000);
+		refs = module_refs(module);
+		still = refs == before ? still + 1 : 0;
+	}
+	return refs;
+}
+
 FIXTURE_SETUP(life)
 {
 	/* The device stays open from here to the end of the case. */
 	hvpm_device();
-	self->refs = module_refs("hv_postmsg");
-	self->vendor_refs = module_refs(vendor_module());
+	self->refs = settled_refs("hv_postmsg");
+	self->vendor_refs = settled_refs(vendor_module());
 	self->kvm_refs = module_refs("kvm");
 }
 

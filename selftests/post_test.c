@@ -769,12 +769,13 @@ TEST_F(post, any_vp_preferred)
 	connect_vp(self, 0, HV_POSTMSG_ANY_VP);
 	hvpm_vp_enable_synic(&self->to_vm->vps[0], SINT);
 	hvpm_vp_enable_synic(&self->to_vm->vps[1], SINT);
-	for (i = 0; i < 4; i++) {
-		property.value = i % 2;
+	/* The same several times, so that it is no turn that it takes. */
+	for (i = 0; i < 8; i++) {
+		property.value = i / 4;
 		hvpm_ioctl(self->to_vm->partition, HV_POSTMSG_SET_PORT_PROPERTY,
 			   &property);
 		hvpm_vp_fill(self->from, 0, CONNECTION, TYPE, SIZE);
-		expect_delivery(self, _metadata, &self->to_vm->vps[i % 2],
+		expect_delivery(self, _metadata, &self->to_vm->vps[i / 4],
 				HVPM_POST, hvpm_vp_input_gpa(self->from), 0);
 	}
 	/* A VP that cannot is passed over. */

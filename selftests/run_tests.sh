@@ -119,6 +119,8 @@ run()
 	{
 		timeout -s KILL "$seconds" ./"$1" 2>&1
 		echo "exit $?"
+		# Cases are processes, too; what is left would hold the module.
+		killall -q -9 "$1"
 	} | collect "$1" "$seconds"
 }
 

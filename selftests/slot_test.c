@@ -399,6 +399,9 @@ TEST_F(slot, vector_below_16)
 	EXPECT_SLOT(self->vp, SINT, 0, false);
 	EXPECT_TAKE(self->vp, SINT, 0);
 	EXPECT_INTERRUPTS(self->vp, 0);
+	/* Not even one that the local APIC would hold back for ever. */
+	EXPECT_EQ(0, hvpm_vp_rdmsr(self->vp, APIC_BASE_MSR + (APIC_IRR >> 4)) &
+		  0xffff);
 }
 
 TEST_F(slot, local_apic_disabled)
