@@ -21,8 +21,11 @@
 #define CONNECTION	1
 #define SINT		2
 
-#define CHURN_PORTS	400
-#define CHURN_BUFFERS	64
+#define CHURN_PORTS		200
+#define CHURN_BUFFERS		64
+#define CHURN_CONNECTIONS	1000
+#define CHURN_ENDPOINTS		50
+#define CHURN_PARTITIONS	30
 
 static void guest_sleep(struct hvpm_guest *guest)
 {
@@ -78,31 +81,44 @@ static void hold_posting(void)
 	}
 }
 
-/* Several MB of the module's memory, all of it given back at the end. */
+/*
+ * Some of everything, and MB of messages, all of it given back at the end; so
+ * much of each that its loss would be seen.
+ */
 static void churn(void)
 {
-	int host = hvpm_create_host_partition(), endpoint;
+	int host = hvpm_create_host_partition(), endpoint = -1, port_fd;
 	struct hvpm_vm *vm = hvpm_vm_create(1, NULL);
 	uint32_t status;
 	unsigned int i;
 
-	endpoint = hvpm_create_endpoint(host, 0);
+	for (i = 0; i < CHURN_PARTITIONS; i++)
+		close(hvpm_create_host_partition());
+	for (i = 0; i < CHURN_PARTITIONS; i++) {
+		hvpm_vm_attach(vm, 0);
+		close(vm->partition);
+	}
+	for (i = 0; i < CHURN_ENDPOINTS; i++)
+		endpoint = hvpm_create_endpoint(host, 0);
 	hvpm_vm_attach(vm, 0);
 	hvpm_vp_enable_synic(&vm->vps[0], SINT);
 	for (i = 0; i < CHURN_PORTS; i++) {
-		hvpm_create_port(vm->partition, PORT + i, 0, SINT, 0,
-				 CHURN_BUFFERS);
+		hvpm_create_port(vm->partition, PORT + i, 0, SINT,
+				 HV_POSTMSG_PORT_SHARED, CHURN_BUFFERS);
 		hvpm_join(host, CONNECTION + i, vm->partition, PORT + i);
 		status = hvpm_post(host, CONNECTION + i, 1, HVPM_PAYLOAD_MIN,
 				   HV_POSTMSG_POST_NONBLOCK, 0, i);
 		TEST_ASSERT(status == HV_STATUS_SUCCESS, "status 0x%x", status);
 	}
+	port_fd = hvpm_port_fd(vm->partition, PORT);
+	for (; i < CHURN_CONNECTIONS; i++)
+		hvpm_connect(host, CONNECTION + i, port_fd, 0);
 	hvpm_create_endpoint_port(host, PORT, endpoint, 0, 0);
 	hvpm_join(vm->partition, CONNECTION, host, PORT);
 	for (i = 0; i < 16; i++)
 		TEST_ASSERT(!hvpm_vp_post(&vm->vps[0], CONNECTION, 1,
 					  HVPM_PAYLOAD_MIN, 0, i), "post %u", i);
-	/* All ways of leaving: deleted, taken down with the partition, open. */
+	/* All ways of leaving: deleted, gone with the partition, still open. */
 	for (i = 0; i < CHURN_PORTS / 2; i++)
 		hvpm_delete_port(vm->partition, PORT + i);
 	hvpm_vm_free(vm);
