@@ -261,7 +261,6 @@ static struct hvpm_buffer *next_message(struct hvpm_endpoint *endpoint)
 static void return_message(struct hvpm_endpoint *endpoint,
 			   struct hvpm_buffer *buffer)
 {
-	LIST_HEAD(removed);
 	bool keep;
 
 	spin_lock(&endpoint->queue.lock);
@@ -276,8 +275,7 @@ static void return_message(struct hvpm_endpoint *endpoint,
 		return;
 	}
 	atomic_dec(&endpoint->held);
-	list_add(&buffer->fifo, &removed);
-	hvpm_port_free_list(&removed);
+	hvpm_port_free_buffer(buffer);
 	wake_posters(endpoint);
 }
 

@@ -384,6 +384,19 @@ void hvpm_port_give_buffer(struct hvpm_buffer *buffer)
 }
 
 /**
+ * hvpm_port_free_buffer - free a message without delivering it
+ * @buffer: the message, in no queue any more
+ *
+ * Context: any; does not sleep.
+ */
+void hvpm_port_free_buffer(struct hvpm_buffer *buffer)
+{
+	this_cpu_inc(buffer->port->partition->counters->freed);
+	atomic64_inc(&buffer->port->freed);
+	hvpm_port_give_buffer(buffer);
+}
+
+/**
  * hvpm_port_free_list - free messages without delivering them
  * @removed: list by &hvpm_buffer.fifo, out of its queue; left empty
  *
@@ -395,9 +408,7 @@ void hvpm_port_free_list(struct list_head *removed)
 
 	list_for_each_entry_safe(buffer, next, removed, fifo) {
 		list_del(&buffer->fifo);
-		this_cpu_inc(buffer->port->partition->counters->freed);
-		atomic64_inc(&buffer->port->freed);
-		hvpm_port_give_buffer(buffer);
+		hvpm_port_free_buffer(buffer);
 		cond_resched();
 	}
 }

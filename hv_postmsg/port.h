@@ -119,6 +119,7 @@ void hvpm_port_count_refusal(struct hvpm_port *port, enum hvpm_status status);
 
 struct hvpm_buffer *hvpm_port_take_buffer(struct hvpm_port *port);
 void hvpm_port_give_buffer(struct hvpm_buffer *buffer);
+void hvpm_port_free_buffer(struct hvpm_buffer *buffer);
 void hvpm_port_free_list(struct list_head *removed);
 
 /**

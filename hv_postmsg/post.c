@@ -114,6 +114,27 @@ static bool vp_available(struct hvpm_vp *vp)
 }
 
 /*
+ * Find an available VP with an empty queue between two slots; note in @busy the
+ * first available one of all, if there is none noted.
+ */
+static struct hvpm_vp *find_idle_vp(struct hvpm_partition *partition,
+				    unsigned long first, unsigned long last,
+				    struct hvpm_vp **busy)
+{
+	unsigned long slot;
+	struct hvpm_vp *vp;
+
+	xa_for_each_range(&partition->vps, slot, vp, first, last) {
+		if (!vp_available(vp))
+			continue;
+		if (hvpm_queue_empty(&vp->queue))
+			return vp;
+		*busy = *busy ?: vp;
+	}
+	return NULL;
+}
+
+/*
  * Find an available VP with an empty queue, beginning with the preferred one
  * and then behind the last one chosen; if all have something queued, the first
  * available in that order.
@@ -125,7 +146,6 @@ static struct hvpm_vp *find_any_vp(struct hvpm_port *port,
 	unsigned long start = atomic_read(&port->next_vp);
 	u32 preferred = READ_ONCE(port->preferred_vp);
 	struct hvpm_vp *vp, *busy = NULL;
-	unsigned long slot;
 
 	if (preferred != HV_POSTMSG_ANY_VP) {
 		vp = partition->ops->find_vp(partition, preferred, status);
@@ -136,28 +156,15 @@ static struct hvpm_vp *find_any_vp(struct hvpm_port *port,
 		}
 	}
 
-	xa_for_each_start(&partition->vps, slot, vp, start) {
-		if (!vp_available(vp))
-			continue;
-		if (hvpm_queue_empty(&vp->queue))
-			goto found;
-		busy = busy ?: vp;
-	}
-	if (start)
-		xa_for_each_range(&partition->vps, slot, vp, 0, start - 1) {
-			if (!vp_available(vp))
-				continue;
-			if (hvpm_queue_empty(&vp->queue))
-				goto found;
-			busy = busy ?: vp;
-		}
-
-	vp = busy;
+	vp = find_idle_vp(partition, start, ULONG_MAX, &busy);
+	if (!vp && start)
+		vp = find_idle_vp(partition, 0, start - 1, &busy);
+	vp = vp ?: busy;
 	if (!vp) {
 		partition->ops->find_vp(partition, HV_POSTMSG_ANY_VP, status);
 		return NULL;
 	}
-found:
+
 	/* Two posters that race here choose the same VP twice: no harm. */
 	atomic_set(&port->next_vp, vp->slot + 1);
 	return vp;

@@ -103,12 +103,8 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
 		if (keep)
 			hvpm_queue_unpop(queue, buffer);
 		spin_unlock(&queue->lock);
-		if (!keep) {
-			LIST_HEAD(removed);
-
-			list_add(&buffer->fifo, &removed);
-			hvpm_port_free_list(&removed);
-		}
+		if (!keep)
+			hvpm_port_free_buffer(buffer);
 		return;
 	}
 

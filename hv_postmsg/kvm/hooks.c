@@ -110,7 +110,11 @@ static __always_inline bool vcpu_has_queued(const struct kvm_vcpu *vcpu)
  * and the exit completed as if the VMM had given it.
  */
 
-/* Exact for a 64-bit and for a 32-bit caller, whichever this is. */
+/*
+ * The call code is in RCX of a 64-bit caller and in RAX of another.  Which this is
+ * KVM's body finds out; a call with the code in the wrong register only takes the
+ * longer way to KVM's own answer.
+ */
 static __always_inline bool decide_hypercall(const struct pt_regs *regs)
 {
 	struct kvm_vcpu *vcpu = regs_vcpu(regs);
