@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Races: somebody acts at each moment of a VP's way into the guest and back
+ *
+ * For a lab that counts time in instructions, has one CPU and a preemptible
+ * kernel (see selftests/run).  There a sleeper of a real-time class wakes after
+ * a given number of instructions and preempts whatever runs, kernel code
+ * included.  The VP's thread starts after a delay that grows by one step from
+ * round to round, so that the sleeper cuts it at every moment in turn, and the
+ * same run cuts at the same moments.
+ *
+ * Elsewhere the cases hold, too, but cut where chance wants it.
+ */
+#include <sched.h>
+#include <semaphore.h>
+#include <time.h>
+
+#include "slot.h"
+
+/* In ns of a clock that jumps when all are asleep. */
+#define PATIENCE	3000000000
+
+/**
+ * struct race - a race between the case's thread and an intruder
+ *
+ * @self: the fixture
+ * @act: what the intruder does when it wakes
+ * @span: instructions from its arming to its wake-up, more than what it cuts
+ *	takes
+ * @rounds: rounds over which the cut moves through @span
+ * @round: the round
+ * @thread: the intruder
+ * @armed: the intruder may set out
+ * @done: it has acted
+ * @cut_done: what it has cut is over
+ * @over: no more rounds
+ * @missed: what it has cut did not end by itself
+ * @pause: instructions between two steps of @act
+ * @count: what @act saw, by its own measure
+ */
+struct race {
+	struct _test_data_slot *self;
+	void (*act)(struct race *race);
+	unsigned int span;
+	unsigned int rounds;
+	unsigned int round;
+	pthread_t thread;
+	sem_t armed;
+	sem_t done;
+	sem_t cut_done;
+	bool over;
+	bool missed;
+	unsigned int pause;
+	unsigned int count[2];
+};
+
+static struct timespec later(clockid_t clock, unsigned long ns)
+{
+	struct timespec time;
+
+	clock_gettime(clock, &time);
+	ns += time.tv_nsec;
+	time.tv_sec += ns / 1000000000;
+	time.tv_nsec = ns % 1000000000;
+	return time;
+}
+
+static void sleep_for(unsigned int ns)
+{
+	struct timespec time = later(CLOCK_MONOTONIC, ns);
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL))
+		;
+}
+
+static void wait_for(sem_t *semaphore)
+{
+	while (sem_wait(semaphore))
+		;
+}
+
+static void *intruder(void *arg)
+{
+	struct race *race = arg;
+
+	for (;;) {
+		wait_for(&race->armed);
+		if (race->over)
+			return NULL;
+		sleep_for(race->span);
+		race->act(race);
+		sem_post(&race->done);
+	}
+}
+
+static void race_begin(struct race *race, struct _test_data_slot *self,
+		       void (*act)(struct race *race), unsigned int span,
+		       unsigned int rounds)
+{
+	struct sched_param param = { .sched_priority = 50 };
+
+	memset(race, 0, sizeof(*race));
+	race->self = self;
+	race->act = act;
+	race->span = span;
+	race->rounds = rounds;
+	sem_init(&race->armed, 0, 0);
+	sem_init(&race->done, 0, 0);
+	sem_init(&race->cut_done, 0, 0);
+	TEST_ASSERT(!pthread_create(&race->thread, NULL, intruder, race),
+		    "pthread_create: %s", strerror(errno));
+	TEST_ASSERT(!pthread_setschedparam(race->thread, SCHED_FIFO, &param),
+		    "SCHED_FIFO: %s", strerror(errno));
+}
+
+static void race_end(struct race *race)
+{
+	race->over = true;
+	sem_post(&race->armed);
+	pthread_join(race->thread, NULL);
+}
+
+/* The intruder sets out; what comes next is cut the later the lower the round. */
+static void race_start(struct race *race)
+{
+	/* A round of the loop is two instructions. */
+	unsigned long delay = (unsigned long)race->round * race->span / 2 /
+			      race->rounds + 1;
+
+	sem_post(&race->armed);
+	asm volatile("1: dec %0; jnz 1b" : "+r"(delay) : : "cc");
+}
+
+static void race_join(struct race *race)
+{
+	wait_for(&race->done);
+}
+
+/* The intruder has to see to it that what it has cut comes to an end. */
+static void expect_end(struct race *race, void (*rescue)(struct race *race))
+{
+	struct timespec time = later(CLOCK_REALTIME, PATIENCE);
+
+	if (!sem_timedwait(&race->cut_done, &time))
+		return;
+	race->missed = true;
+	rescue(race);
+	wait_for(&race->cut_done);
+}
+
+#define for_each_round(race) \
+	for ((race)->round = 0; (race)->round < (race)->rounds; (race)->round++)
+
+#define AT_ROUND(race)	TH_LOG("in round %u of %u", (race)->round, (race)->rounds)
+
+/* From KVM_RUN to its end, if the guest does little. */
+#define SPAN_OF_RUN	24000
+/* From the ioctl to its end. */
+#define SPAN_OF_IOCTL	12000
+
+/* --- the slot is emptied while its VP is at it --- */
+
+#define STEP	100
+
+/* As a guest does that has crashed: VP 1 empties VP 0's slot. */
+static uint64_t guest_empty_slot(struct hvpm_guest *guest, uint64_t slowly)
+{
+	volatile struct hv_postmsg_message *slot = &hvpm_guests[0]->slots[SINT];
+
+	slot->type = 0;
+	if (slowly)
+		GUEST_SYNC(STEP);
+	asm volatile("mfence" : : : "memory");
+	if (!(slot->flags & HV_MESSAGE_FLAG_PENDING))
+		return 0;
+	if (slowly)
+		GUEST_SYNC(STEP);
+	wrmsr(HV_X64_MSR_EOM, 0);
+	return 1;
+}
+
+/* With a pause behind each access, if there shall be one. */
+static void act_empty_slot(struct race *race)
+{
+	struct hvpm_vp *other = race->self->other;
+	struct ucall uc;
+
+	other->guest->command = HVPM_CALL;
+	other->guest->argument[0] = (uint64_t)guest_empty_slot;
+	other->guest->argument[1] = race->pause;
+	for (;;) {
+		TEST_ASSERT(hvpm_vp_run(other, &uc) == UCALL_SYNC, "exit");
+		if (uc.args[1] != STEP)
+			break;
+		sleep_for(race->pause);
+	}
+	race->count[other->guest->result[0]]++;
+}
+
+/*
+ * Never is there in the end a queued message, an empty slot, and a guest that
+ * saw no reason to write EOM.
+ */
+static void slot_emptied(struct _test_data_slot *self,
+			 struct __test_metadata *_metadata, unsigned int pause,
+			 unsigned int rounds)
+{
+	struct race race;
+	uint64_t next = 0;
+
+	/* With an interrupt its EOI would be a trigger. */
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_POLLING | HVPM_VECTOR(0, SINT));
+	race_begin(&race, self, act_empty_slot, SPAN_OF_RUN, rounds);
+	race.pause = pause;
+	POST_AND_POKE(next);
+	for_each_round(&race) {
+		POST(++next);
+		race_start(&race);
+		hvpm_vp_poke(self->vp);
+		race_join(&race);
+		/* Whatever was asked for is served now. */
+		hvpm_vp_poke(self->vp);
+		ASSERT_EQ(TYPE + next, self->vp->slots[SINT].type)
+			AT_ROUND(&race);
+		EXPECT_SLOT(self->vp, SINT, next, false);
+	}
+	race_end(&race);
+	EXPECT_TAKE(self->vp, SINT, next);
+	EXPECT_QUEUED(0);
+	/* It has come before the flag was set, and behind that. */
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+	TH_LOG("%u rounds, EOM not asked for in %u, asked for in %u", rounds,
+	       race.count[0], race.count[1]);
+}
+
+TEST_F(slot, emptied_at_each_moment)
+{
+	slot_emptied(self, _metadata, 0, SPAN_OF_RUN / 2);
+}
+
+TEST_F(slot, emptied_slowly_at_each_moment)
+{
+	slot_emptied(self, _metadata, 400, 1500);
+	slot_emptied(self, _metadata, 3000, 1500);
+}
+
+/* --- a message comes while the VP looks at its queue --- */
+
+static void act_post(struct race *race)
+{
+	TEST_ASSERT(!post_to(race->self, CONNECTION, race->round * 2 + 1),
+		    "refused");
+}
+
+TEST_F(slot, posted_at_each_moment)
+{
+	struct race race;
+
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_POLLING | HVPM_VECTOR(0, SINT));
+	race_begin(&race, self, act_post, SPAN_OF_RUN, 3000);
+	for_each_round(&race) {
+		POST(race.round * 2);
+		race_start(&race);
+		hvpm_vp_poke(self->vp);
+		race_join(&race);
+		hvpm_vp_poke(self->vp);
+		ASSERT_EQ(TYPE + race.round * 2, self->vp->slots[SINT].type)
+			AT_ROUND(&race);
+		EXPECT_SLOT(self->vp, SINT, race.round * 2, true);
+		EXPECT_TAKE(self->vp, SINT, race.round * 2);
+		ASSERT_EQ(TYPE + race.round * 2 + 1,
+			  self->vp->slots[SINT].type)
+			AT_ROUND(&race);
+		EXPECT_SLOT(self->vp, SINT, race.round * 2 + 1, false);
+		EXPECT_TAKE(self->vp, SINT, race.round * 2 + 1);
+	}
+	race_end(&race);
+	EXPECT_QUEUED(0);
+}
+
+/* Two posters to one port, of whom one cuts the other. */
+TEST_F(slot, poster_cut_by_poster)
+{
+	struct race race;
+	uint64_t first;
+
+	race_begin(&race, self, act_post, SPAN_OF_IOCTL, 3000);
+	for_each_round(&race) {
+		race_start(&race);
+		POST(race.round * 2);
+		race_join(&race);
+		hvpm_vp_poke(self->vp);
+		first = self->vp->slots[SINT].type - TYPE;
+		ASSERT_EQ(race.round, first / 2) AT_ROUND(&race);
+		EXPECT_TAKE(self->vp, SINT, first);
+		EXPECT_TAKE(self->vp, SINT, first ^ 1);
+		EXPECT_SLOT_EMPTY(self->vp, SINT);
+		race.count[first % 2]++;
+	}
+	race_end(&race);
+	EXPECT_QUEUED(0);
+	/* Each came before the other. */
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+}
+
+/* --- queues are emptied while the VP looks at them --- */
+
+static void act_reset_vp(struct race *race)
+{
+	hvpm_reset_vp(race->self->partition, 0);
+}
+
+/* Of three messages the first comes or none; none comes later. */
+TEST_F(slot, reset_at_each_moment)
+{
+	struct hv_postmsg_port_stats before, after;
+	struct race race;
+	unsigned int i;
+
+	race_begin(&race, self, act_reset_vp, SPAN_OF_RUN, 3000);
+	for_each_round(&race) {
+		hvpm_port_stats(self->partition, PORT, &before);
+		for (i = 0; i < 3; i++)
+			POST(i);
+		race_start(&race);
+		hvpm_vp_poke(self->vp);
+		race_join(&race);
+		hvpm_vp_poke(self->vp);
+		hvpm_check_port(self->partition, PORT);
+		hvpm_port_stats(self->partition, PORT, &after);
+		ASSERT_EQ(16, after.free) AT_ROUND(&race);
+		ASSERT_GE(1, after.delivered - before.delivered)
+			AT_ROUND(&race);
+		ASSERT_EQ(3, after.delivered - before.delivered + after.freed -
+			     before.freed) AT_ROUND(&race);
+		if (after.delivered > before.delivered)
+			EXPECT_TAKE(self->vp, SINT, 0);
+		hvpm_vp_poke(self->vp);
+		EXPECT_SLOT_EMPTY(self->vp, SINT);
+		race.count[after.delivered - before.delivered]++;
+	}
+	race_end(&race);
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+}
+
+static void act_delete_port(struct race *race)
+{
+	hvpm_delete_port(race->self->partition, PORT + 1);
+}
+
+TEST_F(slot, port_deleted_at_each_moment)
+{
+	struct hv_postmsg_partition_stats before, after;
+	struct race race;
+	unsigned int i;
+
+	race_begin(&race, self, act_delete_port, SPAN_OF_RUN, 1000);
+	for_each_round(&race) {
+		hvpm_partition_stats(self->partition, &before);
+		hvpm_create_port(self->partition, PORT + 1, 0, SINT, 0, 0);
+		hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+		for (i = 0; i < 3; i++)
+			ASSERT_EQ(HV_STATUS_SUCCESS,
+				  post_to(self, CONNECTION + 1, i));
+		race_start(&race);
+		hvpm_vp_poke(self->vp);
+		race_join(&race);
+		hvpm_vp_poke(self->vp);
+		hvpm_partition_stats(self->partition, &after);
+		ASSERT_EQ(0, after.queued) AT_ROUND(&race);
+		ASSERT_GE(1, after.delivered - before.delivered)
+			AT_ROUND(&race);
+		if (after.delivered > before.delivered)
+			EXPECT_TAKE(self->vp, SINT, 0);
+		hvpm_vp_poke(self->vp);
+		EXPECT_SLOT_EMPTY(self->vp, SINT);
+		hvpm_disconnect(self->host, CONNECTION + 1);
+	}
+	race_end(&race);
+}
+
+/* --- somebody is on the way to sleep --- */
+
+static uint64_t guest_sleep(struct hvpm_guest *guest, uint64_t seen)
+{
+	hvpm_guest_halt(guest, SINT, seen);
+	return 0;
+}
+
+static void rescue_by_post(struct race *race)
+{
+	post_to(race->self, CONNECTION, 0);
+}
+
+static void act_wake_by_post(struct race *race)
+{
+	act_post(race);
+	expect_end(race, rescue_by_post);
+}
+
+/* Have the VP sleep until its next interrupt, all the way without polling. */
+static void sleep_in_guest(struct _test_data_slot *self, struct race *race)
+{
+	uint32_t seen = self->vp->guest->interrupts[SINT];
+
+	race_start(race);
+	hvpm_vp_call(self->vp, guest_sleep, seen);
+	sem_post(&race->cut_done);
+	race_join(race);
+}
+
+TEST_F(slot, halting_target_wakes_at_each_moment)
+{
+	struct race race;
+
+	vm_enable_cap(self->vm->vm, KVM_CAP_HALT_POLL, 0);
+	race_begin(&race, self, act_wake_by_post, SPAN_OF_RUN, 3000);
+	for_each_round(&race) {
+		sleep_in_guest(self, &race);
+		ASSERT_FALSE(race.missed) AT_ROUND(&race);
+		EXPECT_TAKE(self->vp, SINT, race.round * 2 + 1);
+	}
+	race_end(&race);
+}
+
+/* The other way round: the poster is cut by its target, which goes to sleep. */
+static void act_sleep(struct race *race)
+{
+	struct hvpm_vp *vp = race->self->vp;
+
+	hvpm_vp_call(vp, guest_sleep, vp->guest->interrupts[SINT]);
+}
+
+TEST_F(slot, poster_cut_by_halting_target)
+{
+	struct timespec patience;
+	struct race race;
+
+	vm_enable_cap(self->vm->vm, KVM_CAP_HALT_POLL, 0);
+	race_begin(&race, self, act_sleep, SPAN_OF_IOCTL, 3000);
+	for_each_round(&race) {
+		race_start(&race);
+		POST(race.round);
+		patience = later(CLOCK_REALTIME, PATIENCE);
+		ASSERT_EQ(0, sem_timedwait(&race.done, &patience))
+			AT_ROUND(&race);
+		EXPECT_TAKE(self->vp, SINT, race.round);
+	}
+	race_end(&race);
+}
+
+static void act_wake_by_eom(struct race *race)
+{
+	hvpm_vp_wrmsr(race->self->other, HV_X64_MSR_EOM, 0);
+	expect_end(race, rescue_by_post);
+}
+
+TEST_F(slot, eom_from_another_vp_wakes_at_each_moment)
+{
+	struct race race;
+
+	vm_enable_cap(self->vm->vm, KVM_CAP_HALT_POLL, 0);
+	race_begin(&race, self, act_wake_by_eom, SPAN_OF_RUN, 3000);
+	for_each_round(&race) {
+		POST_AND_POKE(0);
+		POST_AND_POKE(1);
+		empty_slot(self->vp, SINT);
+		sleep_in_guest(self, &race);
+		ASSERT_FALSE(race.missed) AT_ROUND(&race);
+		EXPECT_TAKE(self->vp, SINT, 1);
+	}
+	race_end(&race);
+}
+
+static void rescue_by_reset(struct race *race)
+{
+	hvpm_reset_vp(race->self->partition, 0);
+}
+
+static void act_make_room(struct race *race)
+{
+	struct hv_postmsg_message message;
+
+	hvpm_vp_take(race->self->vp, SINT, &message);
+	hvpm_vp_poke(race->self->vp);
+	expect_end(race, rescue_by_reset);
+}
+
+/* A process that waits for a buffer gets the one that comes free meanwhile. */
+TEST_F(slot, waiting_poster_wakes_at_each_moment)
+{
+	struct race race;
+	uint32_t status;
+	unsigned int i;
+
+	race_begin(&race, self, act_make_room, SPAN_OF_IOCTL, 3000);
+	for (i = 0; i < 17; i++)
+		POST_AND_POKE(i);
+	for_each_round(&race) {
+		race_start(&race);
+		status = hvpm_post(self->host, CONNECTION, TYPE, SIZE, 0, 0,
+				   race.round);
+		sem_post(&race.cut_done);
+		race_join(&race);
+		ASSERT_EQ(HV_STATUS_SUCCESS, status);
+		ASSERT_FALSE(race.missed) AT_ROUND(&race);
+	}
+	race_end(&race);
+	EXPECT_QUEUED(16);
+}
+
+static void post_to_endpoint(struct race *race)
+{
+	TEST_ASSERT(!post_to(race->self, CONNECTION + 1, race->round),
+		    "refused");
+}
+
+static void act_post_to_endpoint(struct race *race)
+{
+	post_to_endpoint(race);
+	expect_end(race, post_to_endpoint);
+}
+
+TEST_F(slot, reader_of_endpoint_wakes_at_each_moment)
+{
+	struct hv_postmsg_message message;
+	int owner, endpoint;
+	struct race race;
+	ssize_t ret;
+
+	owner = hvpm_create_host_partition();
+	endpoint = hvpm_create_endpoint(owner, 0);
+	hvpm_create_endpoint_port(owner, PORT, endpoint, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, owner, PORT);
+	race_begin(&race, self, act_post_to_endpoint, SPAN_OF_IOCTL, 3000);
+	for_each_round(&race) {
+		race_start(&race);
+		ret = read(endpoint, &message, sizeof(message));
+		sem_post(&race.cut_done);
+		race_join(&race);
+		ASSERT_EQ(sizeof(message), ret);
+		ASSERT_FALSE(race.missed) AT_ROUND(&race);
+		ASSERT_EQ(TYPE + race.round, message.type);
+	}
+	race_end(&race);
+	hvpm_check_port(owner, PORT);
+	close(endpoint);
+	close(owner);
+}
+
+/* --- the partition ends while its VP posts --- */
+
+static void act_close_partition(struct race *race)
+{
+	close(race->self->partition);
+}
+
+/* The call is answered, by the module or, as it always was, by the VMM. */
+TEST_F(slot, detached_at_each_moment)
+{
+	struct hvpm_vp *vp = self->vp;
+	uint64_t command, next = 0;
+	struct race race;
+
+	hvpm_disconnect(self->host, CONNECTION);
+	race_begin(&race, self, act_close_partition, SPAN_OF_RUN, 400);
+	for_each_round(&race) {
+		hvpm_join(self->partition, CONNECTION, self->partition, PORT);
+		hvpm_vp_fill(vp, 0, CONNECTION, TYPE + next, SIZE);
+		vp->guest->command = HVPM_HYPERCALL;
+		vp->guest->argument[0] = HVPM_POST;
+		vp->guest->argument[1] = vp->guest->input_gpa;
+		race_start(&race);
+		command = hvpm_vp_run(vp, NULL);
+		if (command == UCALL_NONE) {
+			ASSERT_EQ(KVM_EXIT_HYPERV, vp->vcpu->run->exit_reason);
+			vp->vcpu->run->hyperv.u.hcall.result = 0;
+			command = hvpm_vp_run(vp, NULL);
+			race.count[1]++;
+		} else {
+			race.count[0]++;
+		}
+		race_join(&race);
+		ASSERT_EQ(UCALL_SYNC, command) AT_ROUND(&race);
+		empty_slot(vp, SINT);
+		self->partition = hvpm_vm_attach(self->vm, 0);
+		hvpm_create_port(self->partition, PORT, 0, SINT, 0, 0);
+	}
+	race_end(&race);
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+}
+
+TEST_HARNESS_MAIN
