@@ -378,7 +378,7 @@ static long partition_port_stats(struct hvpm_partition *partition,
 		arg.freed = atomic64_read(&port->freed);
 		/*
 		 * Posted last, so that it is never less than the other two.
-		 * Pairs with hvpm_queue_push(), as in hvpm_partition_stats().
+		 * Pairs with hvpm_queue_push(), as in sum_counters().
 		 */
 		smp_rmb();
 		arg.posted = atomic64_read(&port->posted);

@@ -101,6 +101,34 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 	queue_work(shutdown_queue, &partition->shutdown_work);
 }
 
+static void sum_counters(const struct hvpm_partition *partition,
+			 struct hvpm_partition_counters *sum)
+{
+	unsigned int cpu, i;
+
+	memset(sum, 0, sizeof(*sum));
+	/* Posted last: a message on its way is never delivered and not posted. */
+	for_each_possible_cpu(cpu) {
+		struct hvpm_partition_counters *counters =
+			per_cpu_ptr(partition->counters, cpu);
+
+		sum->delivered += READ_ONCE(counters->delivered);
+		sum->freed += READ_ONCE(counters->freed);
+		sum->faults += READ_ONCE(counters->faults);
+		sum->passed += READ_ONCE(counters->passed);
+		for (i = 0; i < HV_POSTMSG_STATUS_COUNT; i++)
+			sum->status[i] += READ_ONCE(counters->status[i]);
+	}
+	/*
+	 * Pairs with hvpm_queue_push(), a full barrier between fill_buffer(),
+	 * which counts a message as posted, and whoever counts it as done.
+	 */
+	smp_rmb();
+	for_each_possible_cpu(cpu)
+		sum->posted += READ_ONCE(per_cpu_ptr(partition->counters,
+						     cpu)->posted);
+}
+
 /**
  * hvpm_partition_init - make an active partition with nothing in it
  * @partition: zeroed memory
@@ -152,6 +180,12 @@ int hvpm_partition_init(struct hvpm_partition *partition,
  */
 void hvpm_partition_uninit(struct hvpm_partition *partition)
 {
+	struct hvpm_partition_counters sum;
+
+	/* As for each of its ports: hvpm_port_put(). */
+	sum_counters(partition, &sum);
+	WARN_ON_ONCE(sum.posted != sum.delivered + sum.freed);
+
 	xa_destroy(&partition->vps);
 	bitmap_free(partition->queued);
 	free_percpu(partition->counters);
@@ -261,30 +295,11 @@ void hvpm_partition_wake_posters(struct hvpm_partition *partition)
 int hvpm_partition_stats(struct hvpm_partition *partition,
 			 struct hv_postmsg_partition_stats *stats)
 {
-	struct hvpm_partition_counters sum = {};
-	unsigned int cpu, i, mark = 0;
+	struct hvpm_partition_counters sum;
+	unsigned int mark = 0;
 	struct rb_node *node;
 
-	/* Posted last: a message on its way is never delivered and not posted. */
-	for_each_possible_cpu(cpu) {
-		struct hvpm_partition_counters *counters =
-			per_cpu_ptr(partition->counters, cpu);
-
-		sum.delivered += READ_ONCE(counters->delivered);
-		sum.freed += READ_ONCE(counters->freed);
-		sum.faults += READ_ONCE(counters->faults);
-		sum.passed += READ_ONCE(counters->passed);
-		for (i = 0; i < HV_POSTMSG_STATUS_COUNT; i++)
-			sum.status[i] += READ_ONCE(counters->status[i]);
-	}
-	/*
-	 * Pairs with hvpm_queue_push(), a full barrier between fill_buffer(),
-	 * which counts a message as posted, and whoever counts it as done.
-	 */
-	smp_rmb();
-	for_each_possible_cpu(cpu)
-		sum.posted += READ_ONCE(per_cpu_ptr(partition->counters,
-						    cpu)->posted);
+	sum_counters(partition, &sum);
 
 	mutex_lock(&partition->lock);
 	if (partition->dead) {

@@ -110,6 +110,13 @@ void hvpm_port_put(struct hvpm_port *port)
 
 	if (!refcount_dec_and_test(&port->usage))
 		return;
+
+	/* Every message accepted has been delivered or freed, its buffer too. */
+	WARN_ON_ONCE(hvpm_buffers_free(&port->buffers) != port->buffers.count);
+	WARN_ON_ONCE(atomic64_read(&port->posted) !=
+		     atomic64_read(&port->delivered) +
+		     atomic64_read(&port->freed));
+
 	if (port->endpoint)
 		hvpm_endpoint_put(port->endpoint);
 	kvfree_rcu(port, rcu);

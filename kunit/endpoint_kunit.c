@@ -615,7 +615,7 @@ static void cancel_wakes(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, hvpm_port_take_buffer(port));
 	rcu_read_unlock();
 	/* The reader gives the buffer back and wakes, in vain. */
-	hvpm_port_give_buffer(buffer);
+	hvpm_port_free_buffer(buffer);
 	wake_posters(rig.endpoint);
 	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
 	/* The guest's post is refused. */

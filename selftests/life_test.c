@@ -223,7 +223,7 @@ TEST_F(life, attach_again)
 		EXPECT_EQ(HV_STATUS_SUCCESS,
 			  hvpm_vp_post(vp, CONNECTION, TYPE, SIZE, 0, i));
 		/* One is in the slot, and stays; the queued one goes. */
-		close(vm->partition);
+		hvpm_close_partition(vm->partition);
 		vm->partition = -1;
 		EXPECT_TRUE(hvpm_vp_take(vp, SINT, &message));
 		EXPECT_FALSE(hvpm_vp_take(vp, SINT, &message));

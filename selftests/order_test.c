@@ -481,7 +481,7 @@ TEST(host_to_guest)
 	for (i = 0; i < 2; i++)
 		expect_all(to->vps[0].guest, i, count);
 	expect_stats(to->partition, PORT, 2 * count);
-	close(partition);
+	hvpm_close_partition(partition);
 	hvpm_vm_free(to);
 }
 
@@ -534,7 +534,7 @@ TEST(guest_to_host)
 	expect_stats(partition, PORT, 2 * count);
 	hvpm_vm_free(from);
 	close(endpoint);
-	close(partition);
+	hvpm_close_partition(partition);
 }
 
 /* --- any VP --- */

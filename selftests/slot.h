@@ -36,13 +36,6 @@ FIXTURE_SETUP(slot)
 
 FIXTURE_TEARDOWN(slot)
 {
-	struct hv_postmsg_port_stats stats = {
-		.size = sizeof(stats),
-		.port_id = PORT,
-	};
-
-	if (!__hvpm_ioctl(self->partition, HV_POSTMSG_PORT_STATS, &stats))
-		hvpm_check_port(self->partition, PORT);
 	close(self->host);
 	hvpm_vm_free(self->vm);
 }

@@ -37,6 +37,9 @@ int __hvpm_create_partition(int vm_fd, uint32_t flags);
 int hvpm_create_partition(int vm_fd, uint32_t flags);
 int hvpm_create_host_partition(void);
 
+/* Close it, when each of its ports has all of its buffers free or queued. */
+void hvpm_close_partition(int partition);
+
 int __hvpm_set_state(int partition, uint32_t state);
 void hvpm_set_state(int partition, uint32_t state);
 

@@ -7,6 +7,29 @@
 
 #include "hvpm.h"
 
+/*
+ * The ports a process has created, for hvpm_close_partition().  One whose
+ * partition is gone is as good as none, also if the number is another's now.
+ */
+static struct {
+	int partition;
+	uint32_t id;
+} ports[1024];
+static unsigned int nr_ports;
+
+static void remember_port(int partition, uint32_t id)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_ports; i++)
+		if (ports[i].partition == partition && ports[i].id == id)
+			return;
+	if (nr_ports == ARRAY_SIZE(ports))
+		return;
+	ports[nr_ports].partition = partition;
+	ports[nr_ports++].id = id;
+}
+
 int __hvpm_device(void)
 {
 	static int device = -1;
@@ -64,6 +87,21 @@ int hvpm_create_host_partition(void)
 	return hvpm_create_partition(-1, HV_POSTMSG_PARTITION_HOST);
 }
 
+void hvpm_close_partition(int partition)
+{
+	struct hv_postmsg_port_stats stats = { .size = sizeof(stats) };
+	unsigned int i;
+
+	for (i = 0; i < nr_ports; i++) {
+		if (ports[i].partition != partition)
+			continue;
+		stats.port_id = ports[i].id;
+		if (!__hvpm_ioctl(partition, HV_POSTMSG_PORT_STATS, &stats))
+			hvpm_check_port(partition, stats.port_id);
+	}
+	close(partition);
+}
+
 int __hvpm_set_state(int partition, uint32_t state)
 {
 	struct hv_postmsg_set_state set = {
@@ -103,6 +141,7 @@ void hvpm_create_port(int partition, uint32_t port_id, uint32_t vp,
 	TEST_ASSERT(!__hvpm_create_port(partition, port_id, vp, sint, flags,
 					buffers),
 		    "HV_POSTMSG_CREATE_PORT: %s", strerror(errno));
+	remember_port(partition, port_id);
 }
 
 void hvpm_create_event_port(int partition, uint32_t port_id, uint32_t vp,
@@ -134,6 +173,7 @@ void hvpm_create_endpoint_port(int partition, uint32_t port_id, int endpoint,
 	};
 
 	hvpm_ioctl(partition, HV_POSTMSG_CREATE_PORT, &create);
+	remember_port(partition, port_id);
 }
 
 int hvpm_create_endpoint(int partition, uint32_t depth)

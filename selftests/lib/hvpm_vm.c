@@ -90,7 +90,7 @@ int hvpm_vm_attach(struct hvpm_vm *vm, uint32_t flags)
 void hvpm_vm_free(struct hvpm_vm *vm)
 {
 	if (vm->partition >= 0)
-		close(vm->partition);
+		hvpm_close_partition(vm->partition);
 	kvm_vm_free(vm->vm);
 	free(vm);
 }
