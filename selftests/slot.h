@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What slot_test and wake_test share: a host process that posts to a guest with
+ * What the tests of delivery share: a host process that posts to a guest with
  * two VPs, which run hvpm_guest_main()
  */
 #ifndef SELFTESTS_SLOT_H

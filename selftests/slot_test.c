@@ -94,54 +94,6 @@ TEST_F(slot, eom_with_empty_queue)
 	hvpm_watch_nothing(&watch);
 }
 
-/* The value written is ignored. */
-TEST_F(slot, eom_value_ignored)
-{
-	POST_AND_POKE(0);
-	POST_AND_POKE(1);
-	empty_slot(self->vp, SINT);
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_EOM, ~0ULL);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 1, false);
-}
-
-TEST_F(slot, next_post_is_a_trigger)
-{
-	POST_AND_POKE(0);
-	POST_AND_POKE(1);
-	empty_slot(self->vp, SINT);
-	POST_AND_POKE(2);
-	EXPECT_SLOT(self->vp, SINT, 1, true);
-	EXPECT_INTERRUPTS(self->vp, 2);
-	EXPECT_TAKE(self->vp, SINT, 1);
-	EXPECT_TAKE(self->vp, SINT, 2);
-}
-
-TEST_F(slot, eoi_is_a_trigger)
-{
-	self->vp->guest->no_eoi = true;
-	POST_AND_POKE(0);
-	EXPECT_INTERRUPTS(self->vp, 1);
-	POST_AND_POKE(1);
-	empty_slot(self->vp, SINT);
-	self->vp->guest->no_eoi = false;
-	hvpm_vp_wrmsr(self->vp, APIC_BASE_MSR + (APIC_EOI >> 4), 0);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 1, false);
-	EXPECT_INTERRUPTS(self->vp, 2);
-}
-
-TEST_F(slot, sint_write_is_a_trigger)
-{
-	POST_AND_POKE(0);
-	POST_AND_POKE(1);
-	empty_slot(self->vp, SINT);
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HVPM_VECTOR(0, SINT));
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 1, false);
-	EXPECT_INTERRUPTS(self->vp, 2);
-}
-
 /* Something that is not a message of ours is not overwritten. */
 TEST_F(slot, foreign_message_in_slot)
 {
@@ -306,6 +258,39 @@ TEST_F(slot, sints_are_independent)
 	EXPECT_EQ(0, self->vp->slots[0].type);
 }
 
+/* All that can be used, all busy. */
+TEST_F(slot, fifteen_sints_at_once)
+{
+	const unsigned int last = HV_SYNIC_SINT_COUNT - 1, count = 10;
+	unsigned int sint, i;
+
+	for (sint = 1; sint <= last; sint++) {
+		hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + sint,
+			      HVPM_VECTOR(0, sint));
+		hvpm_create_port(self->partition, 100 + sint, 0, sint, 0, 0);
+		hvpm_join(self->host, 100 + sint, self->partition, 100 + sint);
+	}
+	for (i = 0; i < count; i++)
+		for (sint = 1; sint <= last; sint++)
+			ASSERT_EQ(HV_STATUS_SUCCESS,
+				  post_to(self, 100 + sint, sint * 100 + i));
+	hvpm_vp_poke(self->vp);
+	for (i = 0; i < count; i++) {
+		for (sint = 1; sint <= last; sint++) {
+			EXPECT_EQ(100 + sint, self->vp->slots[sint].port_id);
+			EXPECT_SLOT(self->vp, sint, sint * 100 + i,
+				    i + 1 < count);
+			EXPECT_TAKE(self->vp, sint, sint * 100 + i);
+			hvpm_vp_poke(self->vp);
+		}
+	}
+	for (sint = 1; sint <= last; sint++) {
+		EXPECT_SLOT_EMPTY(self->vp, sint);
+		EXPECT_EQ(count, self->vp->guest->interrupts[sint]);
+	}
+	EXPECT_SLOT_EMPTY(self->vp, 0);
+}
+
 TEST_F(slot, vps_are_independent)
 {
 	hvpm_vp_enable_synic(self->other, SINT);
@@ -389,6 +374,87 @@ TEST_F(slot, auto_eoi_sint)
 		EXPECT_TAKE(self->vp, SINT, i);
 		hvpm_vp_poke(self->vp);
 	}
+}
+
+/* No EOI is seen under AutoEOI: the next post serves as well as EOM. */
+TEST_F(slot, auto_eoi_next_post)
+{
+	self->vp->guest->no_eoi = true;
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_AUTO_EOI | HVPM_VECTOR(0, SINT));
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	empty_slot(self->vp, SINT);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT_EMPTY(self->vp, SINT);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	POST_AND_POKE(2);
+	EXPECT_SLOT(self->vp, SINT, 1, true);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	EXPECT_TAKE(self->vp, SINT, 2);
+}
+
+/* What is queued comes with what the SINT says by then. */
+TEST_F(slot, unmasked_with_messages_queued)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_MASKED | HVPM_VECTOR(0, SINT));
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	POST_AND_POKE(2);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HVPM_VECTOR(0, SINT));
+	hvpm_vp_poke(self->vp);
+	/* The slot is full: nothing comes, no interrupt is made up for. */
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_INTERRUPTS(self->vp, 0);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	hvpm_vp_poke(self->vp);
+	EXPECT_INTERRUPTS(self->vp, 2);
+	EXPECT_TAKE(self->vp, SINT, 2);
+}
+
+TEST_F(slot, masked_with_messages_queued)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HV_SYNIC_SINT_MASKED | HVPM_VECTOR(0, SINT));
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TAKE(self->vp, SINT, 1);
+	EXPECT_INTERRUPTS(self->vp, 1);
+}
+
+TEST_F(slot, vector_changed_with_messages_queued)
+{
+	POST_AND_POKE(0);
+	POST_AND_POKE(1);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT,
+		      HVPM_VECTOR(0, SINT + 1));
+	EXPECT_TAKE(self->vp, SINT, 0);
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 1);
+	EXPECT_EQ(1, self->vp->guest->interrupts[SINT + 1]);
+}
+
+/* Several SINTs may share a vector. */
+TEST_F(slot, sints_sharing_a_vector)
+{
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT + 1,
+		      HVPM_VECTOR(0, SINT));
+	hvpm_create_port(self->partition, PORT + 1, 0, SINT + 1, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, self->partition, PORT + 1);
+	POST_AND_POKE(0);
+	ASSERT_EQ(HV_STATUS_SUCCESS, post_to(self, CONNECTION + 1, 1));
+	hvpm_vp_poke(self->vp);
+	EXPECT_SLOT(self->vp, SINT, 0, false);
+	EXPECT_SLOT(self->vp, SINT + 1, 1, false);
+	EXPECT_INTERRUPTS(self->vp, 2);
 }
 
 /* Only a VMM can set such a vector. */
@@ -767,20 +833,6 @@ TEST_F(slot, timer_in_another_slot)
 	EXPECT_EQ(0, message.flags);
 	EXPECT_TAKE(self->vp, SINT, 0);
 	EXPECT_TAKE(self->vp, SINT, 1);
-}
-
-/* --- EOM from elsewhere --- */
-
-/* As Linux does on a crash: another VP empties the slot and writes EOM. */
-TEST_F(slot, eom_from_another_vp)
-{
-	POST_AND_POKE(0);
-	POST_AND_POKE(1);
-	empty_slot(self->vp, SINT);
-	hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 1, false);
-	EXPECT_INTERRUPTS(self->vp, 2);
 }
 
 /* --- what empties a queue, and what does not --- */
