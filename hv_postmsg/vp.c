@@ -114,6 +114,19 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
 	hvpm_slot_interrupt(vp, sint);
 }
 
+/* Sort the queue; return the SINTs that have something queued. */
+static unsigned long vp_sort(struct hvpm_vp *vp)
+{
+	struct hvpm_queue *queue = &vp->queue;
+	unsigned long occupied;
+
+	spin_lock(&queue->lock);
+	hvpm_queue_sort(queue);
+	occupied = queue->occupied;
+	spin_unlock(&queue->lock);
+	return occupied;
+}
+
 /**
  * hvpm_vp_scan - deliver what fits into the VP's message slots
  * @vp: the VP, on whose thread the call is made
@@ -127,22 +140,40 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
  */
 void hvpm_vp_scan(struct hvpm_vp *vp)
 {
-	struct hvpm_queue *queue = &vp->queue;
-	unsigned long occupied;
+	unsigned long occupied = vp_sort(vp);
 	unsigned int sint;
-
-	spin_lock(&queue->lock);
-	hvpm_queue_sort(queue);
-	occupied = queue->occupied;
-	spin_unlock(&queue->lock);
 
 	if (occupied && vp->ops->state(vp) == HVPM_STATUS_SUCCESS)
 		for_each_set_bit(sint, &occupied, HVPM_SINT_COUNT)
 			vp_deliver(vp, sint);
 
-	spin_lock(&queue->lock);
+	spin_lock(&vp->queue.lock);
 	vp_settle(vp);
-	spin_unlock(&queue->lock);
+	spin_unlock(&vp->queue.lock);
+}
+
+/**
+ * hvpm_vp_scan_masked - deliver where a timer would keep the slot for itself
+ * @vp: the VP, on whose thread the call is made
+ *
+ * To be called before a run of KVM's timers, which hvpm_vp_scan() follows.  KVM
+ * takes the interrupt that a masked SINT does not have for a failure, and writes
+ * the timer's message again after each EOM: behind it the queue would never have
+ * its turn.  The timer's message does wait until the queue is empty.
+ *
+ * Context: the VP's thread; may sleep; takes queue.lock.
+ */
+void hvpm_vp_scan_masked(struct hvpm_vp *vp)
+{
+	unsigned long occupied = vp_sort(vp);
+	unsigned int sint;
+
+	if (!occupied || vp->ops->state(vp) != HVPM_STATUS_SUCCESS)
+		return;
+	for_each_set_bit(sint, &occupied, HVPM_SINT_COUNT)
+		if (vp->ops->sint(vp, sint) & HVPM_SINT_MASKED &&
+		    vp->ops->timer_waits(vp, sint))
+			vp_deliver(vp, sint);
 }
 
 /**

@@ -75,6 +75,7 @@ void hvpm_vp_init(struct hvpm_vp *vp, const struct hvpm_vp_ops *ops,
 		  struct hvpm_partition *partition, unsigned int slot);
 void hvpm_vp_post(struct hvpm_vp *vp, struct hvpm_buffer *buffer);
 void hvpm_vp_scan(struct hvpm_vp *vp);
+void hvpm_vp_scan_masked(struct hvpm_vp *vp);
 void hvpm_vp_reset(struct hvpm_vp *vp);
 void hvpm_vp_kick_queued(struct hvpm_partition *partition);
 

@@ -204,7 +204,7 @@ DEFINE_CALLBACK(on_hypercall, decide_hypercall, replace_hypercall)
  * void kvm_hv_process_stimers(struct kvm_vcpu *vcpu)
  *
  * KVM's timers go first.  One that wrote a slot may have erased MessagePending:
- * the scan sets it again.
+ * the scan sets it again.  Only a masked SINT's queue goes before them.
  */
 static __always_inline bool decide_process_stimers(const struct pt_regs *regs)
 {
@@ -218,10 +218,12 @@ static void replace_process_stimers(struct kvm_vcpu *vcpu)
 	int idx;
 
 	idx = srcu_read_lock(&hooks_srcu);
-	static_call_cond(body_process_stimers)(vcpu);
 	vm = find_vm(vcpu);
 	if (vm)
 		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+	if (vp)
+		hvpm_vp_scan_masked(vp);
+	static_call_cond(body_process_stimers)(vcpu);
 	if (vp)
 		hvpm_vp_scan(vp);
 	srcu_read_unlock(&hooks_srcu, idx);
