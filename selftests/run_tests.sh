@@ -19,7 +19,7 @@ counts=/tmp/counts
 limit()
 {
 	case $1 in
-	module_test.sh|order_test|endpoint_test) echo 600 ;;
+	module_test.sh|order_test|endpoint_test|timer_test) echo 600 ;;
 	*) echo 400 ;;
 	esac
 }

@@ -775,66 +775,6 @@ TEST_F(slot, dirty_ring)
 	hvpm_vm_free(vm);
 }
 
-/* --- KVM's synthetic timers, which use the same slots --- */
-
-#define TIMER_EXPIRED		0x80000010
-#define STIMER_AUTO_ENABLE	BIT_ULL(3)
-#define STIMER_SINT(sint)	((uint64_t)(sint) << 16)
-
-TEST_F(slot, timer_in_the_same_slot)
-{
-	struct hv_postmsg_message message;
-
-	POST_AND_POKE(0);
-	EXPECT_SLOT(self->vp, SINT, 0, false);
-
-	/* A one-shot timer whose time has come; its message must wait. */
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_CONFIG,
-		      STIMER_AUTO_ENABLE | STIMER_SINT(SINT));
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_COUNT, 1);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 0, true);
-	EXPECT_INTERRUPTS(self->vp, 1);
-	POST_AND_POKE(1);
-
-	/* The timer's comes next, and it says that there is more. */
-	EXPECT_TAKE(self->vp, SINT, 0);
-	hvpm_vp_poke(self->vp);
-	EXPECT_EQ(TIMER_EXPIRED, self->vp->slots[SINT].type);
-	EXPECT_EQ(HV_MESSAGE_FLAG_PENDING, self->vp->slots[SINT].flags);
-	EXPECT_INTERRUPTS(self->vp, 2);
-	EXPECT_QUEUED(1);
-	ASSERT_TRUE(hvpm_vp_take(self->vp, SINT, &message));
-	EXPECT_EQ(TIMER_EXPIRED, message.type);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 1, false);
-	EXPECT_INTERRUPTS(self->vp, 3);
-	EXPECT_TAKE(self->vp, SINT, 1);
-}
-
-/* A timer does not disturb another SINT's messages. */
-TEST_F(slot, timer_in_another_slot)
-{
-	struct hv_postmsg_message message;
-
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT + 1,
-		      HVPM_VECTOR(0, SINT + 1));
-	POST_AND_POKE(0);
-	POST_AND_POKE(1);
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_CONFIG,
-		      STIMER_AUTO_ENABLE | STIMER_SINT(SINT + 1));
-	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_STIMER0_COUNT, 1);
-	hvpm_vp_poke(self->vp);
-	EXPECT_SLOT(self->vp, SINT, 0, true);
-	EXPECT_INTERRUPTS(self->vp, 1);
-	EXPECT_EQ(1, self->vp->guest->interrupts[SINT + 1]);
-	ASSERT_TRUE(hvpm_vp_take(self->vp, SINT + 1, &message));
-	EXPECT_EQ(TIMER_EXPIRED, message.type);
-	EXPECT_EQ(0, message.flags);
-	EXPECT_TAKE(self->vp, SINT, 0);
-	EXPECT_TAKE(self->vp, SINT, 1);
-}
-
 /* --- what empties a queue, and what does not --- */
 
 TEST_F(slot, delete_port)
