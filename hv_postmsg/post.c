@@ -113,9 +113,14 @@ static bool vp_available(struct hvpm_vp *vp)
 	return vp->ops->state(vp) == HVPM_STATUS_SUCCESS;
 }
 
+static bool queues_less(const struct hvpm_vp *vp, const struct hvpm_vp *other)
+{
+	return hvpm_queue_length(&vp->queue) < hvpm_queue_length(&other->queue);
+}
+
 /*
  * Find an available VP with an empty queue between two slots; note in @busy the
- * first available one of all, if there is none noted.
+ * first available one with the least queued, if it has less than the one noted.
  */
 static struct hvpm_vp *find_idle_vp(struct hvpm_partition *partition,
 				    unsigned long first, unsigned long last,
@@ -129,15 +134,17 @@ static struct hvpm_vp *find_idle_vp(struct hvpm_partition *partition,
 			continue;
 		if (hvpm_queue_empty(&vp->queue))
 			return vp;
-		*busy = *busy ?: vp;
+		if (!*busy || queues_less(vp, *busy))
+			*busy = vp;
 	}
 	return NULL;
 }
 
 /*
  * Find an available VP with an empty queue, beginning with the preferred one
- * and then behind the last one chosen; if all have something queued, the first
- * available in that order.
+ * and then behind the last one chosen; if all have something queued, the one that
+ * has the least, the first in that order.  So a VP that never comes for its
+ * messages does not collect the buffers of the port.
  */
 static struct hvpm_vp *find_any_vp(struct hvpm_port *port,
 				   enum hvpm_status *status)

@@ -25,6 +25,7 @@ void hvpm_queue_init(struct hvpm_queue *queue)
 	unsigned int sint;
 
 	init_llist_head(&queue->arrivals);
+	atomic_set(&queue->length, 0);
 	spin_lock_init(&queue->lock);
 	queue->occupied = 0;
 	for (sint = 0; sint < HVPM_SINT_COUNT; sint++)
@@ -80,6 +81,7 @@ struct hvpm_buffer *hvpm_queue_pop(struct hvpm_queue *queue, unsigned int sint)
 		return NULL;
 	list_del(&buffer->fifo);
 	set_occupied(queue, sint);
+	atomic_dec(&queue->length);
 	return buffer;
 }
 
@@ -94,6 +96,7 @@ void hvpm_queue_unpop(struct hvpm_queue *queue, struct hvpm_buffer *buffer)
 {
 	lockdep_assert_held(&queue->lock);
 
+	atomic_inc(&queue->length);
 	list_add(&buffer->fifo, &queue->fifo[buffer->sint]);
 	set_occupied(queue, buffer->sint);
 }
@@ -116,8 +119,10 @@ void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
 	hvpm_queue_sort(queue);
 	for (sint = 0; sint < HVPM_SINT_COUNT; sint++) {
 		list_for_each_entry_safe(buffer, next, &queue->fifo[sint], fifo)
-			if (!port || buffer->port == port)
+			if (!port || buffer->port == port) {
 				list_move_tail(&buffer->fifo, removed);
+				atomic_dec(&queue->length);
+			}
 		set_occupied(queue, sint);
 	}
 	spin_unlock(&queue->lock);

@@ -15,6 +15,7 @@
 #ifndef _HV_POSTMSG_QUEUE_H
 #define _HV_POSTMSG_QUEUE_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/spinlock.h>
@@ -29,6 +30,7 @@
  * struct hvpm_queue - a receiver's messages: one FIFO per SINT
  *
  * @arrivals: pushed and not yet sorted, newest first
+ * @length: messages in it, to compare queues by: a push counts just before it adds
  * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf
  * @occupied: bitmap of the FIFOs that are not empty, and HVPM_QUEUE_SORTING;
  *	written under @lock, read by hvpm_queue_empty() without
@@ -36,6 +38,7 @@
  */
 struct hvpm_queue {
 	struct llist_head arrivals;
+	atomic_t length;
 	/* The consumer's side.  Inside of everything. */
 	spinlock_t lock;
 	unsigned long occupied;
@@ -62,6 +65,7 @@ void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
 static inline void hvpm_queue_push(struct hvpm_queue *queue,
 				   struct hvpm_buffer *buffer)
 {
+	atomic_inc(&queue->length);
 	llist_add(&buffer->arrival, &queue->arrivals);
 }
 
@@ -84,6 +88,18 @@ static inline bool hvpm_queue_empty(const struct hvpm_queue *queue)
 	 */
 	smp_rmb();
 	return !READ_ONCE(queue->occupied);
+}
+
+/**
+ * hvpm_queue_length - how many messages are queued?
+ * @queue: the queue
+ *
+ * Context: any; takes no lock.
+ * Return: their number, which may change at any time.
+ */
+static inline int hvpm_queue_length(const struct hvpm_queue *queue)
+{
+	return atomic_read(&queue->length);
 }
 
 #endif /* _HV_POSTMSG_QUEUE_H */
