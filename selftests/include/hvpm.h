@@ -130,13 +130,15 @@ struct hvpm_vp {
  * @vm: the VM as the KVM selftests library has it
  * @partition: partition it is attached to, or -1
  * @nr_vps: VPs it has
+ * @max_vps: VPs it has room for
  * @vps: the VPs
  */
 struct hvpm_vm {
 	struct kvm_vm *vm;
 	int partition;
 	unsigned int nr_vps;
-	struct hvpm_vp vps[HVPM_MAX_VPS];
+	unsigned int max_vps;
+	struct hvpm_vp vps[];
 };
 
 /*
@@ -182,7 +184,10 @@ void hvpm_vp_command_join(struct hvpm_vp *vp);
 /* Enter the guest and leave it: what is queued can be delivered. */
 void hvpm_vp_poke(struct hvpm_vp *vp);
 
-/* Initialise and enable the SynIC with SINT @sint unmasked. */
+/*
+ * Initialise and enable the SynIC with SINT @sint unmasked; polling, if this VP
+ * has no vectors of its own.
+ */
 void hvpm_vp_enable_synic(struct hvpm_vp *vp, unsigned int sint);
 
 /* A hypercall; returns the HV_STATUS, asserts that the rest of RAX is 0. */

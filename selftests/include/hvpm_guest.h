@@ -34,7 +34,10 @@
 
 #define HV_MESSAGE_FLAG_PENDING		BIT(0)
 
-/* Guest VMs have at most this many VPs: each has vectors of its own. */
+/*
+ * This many VPs of a VM have vectors of their own.  Those beyond take no
+ * interrupts of SINTs.
+ */
 #define HVPM_MAX_VPS			8
 
 /* Interrupt vector of a SINT, chosen so that the vector tells the VP. */
@@ -137,7 +140,7 @@ void hvpm_guest_main(struct hvpm_guest *guest);
 /* Handler of all vectors made by HVPM_VECTOR(). */
 void hvpm_guest_interrupt(struct ex_regs *regs);
 
-/* This VM's VPs, for the interrupt handler. */
+/* This VM's VPs with vectors, for the interrupt handler. */
 extern struct hvpm_guest *hvpm_guests[HVPM_MAX_VPS];
 
 #endif /* SELFTESTS_HVPM_GUEST_H */

@@ -32,6 +32,7 @@ static inline void hvpm_watch_start(struct hvpm_watch *watch, struct hvpm_vm *vm
 {
 	unsigned int i;
 
+	TEST_ASSERT(vm->nr_vps <= HVPM_MAX_VPS, "too many VPs to watch");
 	watch->vm = vm;
 	for (i = 0; i < vm->nr_vps; i++) {
 		memcpy(watch->slots[i], (void *)vm->vps[i].slots, 4096);

@@ -18,13 +18,14 @@ static vm_vaddr_t alloc_pages(struct hvpm_vm *vm, unsigned int pages)
 
 struct hvpm_vm *hvpm_vm_create_empty(unsigned int max_vps)
 {
-	struct hvpm_vm *vm = calloc(1, sizeof(*vm));
+	struct hvpm_vm *vm = calloc(1, sizeof(*vm) + max_vps * sizeof(*vm->vps));
 	unsigned int vp, sint;
 
 	TEST_ASSERT(vm, "out of memory");
-	TEST_ASSERT(max_vps <= HVPM_MAX_VPS, "%u VPs are too many", max_vps);
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_HYPERV_SYNIC2));
-	vm->vm = vm_create(max_vps);
+	/* It makes room for a stack each; the pages of a VP take no more. */
+	vm->vm = vm_create(2 * max_vps);
+	vm->max_vps = max_vps;
 	vm->partition = -1;
 	for (vp = 0; vp < HVPM_MAX_VPS; vp++)
 		for (sint = 0; sint < HV_SYNIC_SINT_COUNT; sint++)
@@ -41,6 +42,7 @@ struct hvpm_vp *hvpm_vm_add_vp(struct hvpm_vm *vm, void (*code)(struct hvpm_gues
 	vm_vaddr_t gva = alloc_pages(vm, 1);
 	struct hvpm_guest **guests;
 
+	TEST_ASSERT(vm->nr_vps < vm->max_vps, "no room for another VP");
 	vp->vm = vm;
 	vp->index = vm->nr_vps++;
 	vp->vcpu = vm_vcpu_add(vm->vm, vp->index, code ?: hvpm_guest_main);
@@ -67,8 +69,10 @@ struct hvpm_vp *hvpm_vm_add_vp(struct hvpm_vm *vm, void (*code)(struct hvpm_gues
 	vp->slots = addr_gva2hva(vm->vm, (vm_vaddr_t)vp->guest->slots);
 	vp->input = addr_gva2hva(vm->vm, (vm_vaddr_t)vp->guest->input);
 
-	guests = addr_gva2hva(vm->vm, (vm_vaddr_t)hvpm_guests);
-	guests[vp->index] = (void *)gva;
+	if (vp->index < HVPM_MAX_VPS) {
+		guests = addr_gva2hva(vm->vm, (vm_vaddr_t)hvpm_guests);
+		guests[vp->index] = (void *)gva;
+	}
 	return vp;
 }
 
@@ -228,9 +232,13 @@ uint64_t hvpm_vp_rdmsr(struct hvpm_vp *vp, uint32_t msr)
 
 void hvpm_vp_enable_synic(struct hvpm_vp *vp, unsigned int sint)
 {
+	uint64_t value = HV_SYNIC_SINT_POLLING | HVPM_VECTOR(0, sint);
+
+	if (vp->index < HVPM_MAX_VPS)
+		value = HVPM_VECTOR(vp->index, sint);
 	hvpm_vp_wrmsr(vp, HV_X64_MSR_SIMP,
 		      vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE);
-	hvpm_vp_wrmsr(vp, HV_X64_MSR_SINT0 + sint, HVPM_VECTOR(vp->index, sint));
+	hvpm_vp_wrmsr(vp, HV_X64_MSR_SINT0 + sint, value);
 	hvpm_vp_wrmsr(vp, HV_X64_MSR_SCONTROL, HV_SYNIC_CONTROL_ENABLE);
 }
 
