@@ -95,6 +95,16 @@ static inline uint32_t post_to(struct _test_data_slot *self,
 	EXPECT_EQ(_stats.buffers, _stats.free + _stats.queued);		\
 } while (0)
 
+/* Do something else until @condition holds, for a long time at most. */
+#define WAIT_FOR(condition, text) do {					\
+	unsigned int _tries;						\
+									\
+	for (_tries = 0; !(condition); _tries++) {			\
+		ASSERT_GT(15000, _tries) TH_LOG("never: %s", text);	\
+		usleep(1000);						\
+	}								\
+} while (0)
+
 /* What a guest does that forgets about MessagePending. */
 static inline void empty_slot(struct hvpm_vp *vp, unsigned int sint)
 {
