@@ -9,6 +9,8 @@
 
 #include "slot.h"
 
+#include "apic.h"
+
 /* Set when the guest is about to wait. */
 #define DATA_WAITING	0
 
@@ -150,24 +152,42 @@ static uint64_t guest_take_many(struct hvpm_guest *guest, uint64_t count)
 	}
 }
 
-/* The VMM's way with a full ring: give all of it back. */
-static void harvest(struct hvpm_vp *vp, struct kvm_dirty_gfn *ring,
-		    uint32_t entries)
-{
-	uint32_t i;
+/* The smallest ring that KVM makes. */
+#define RING_ENTRIES	256
 
-	for (i = 0; i < entries; i++)
-		if (ring[i].flags & KVM_DIRTY_GFN_F_DIRTY)
-			ring[i].flags = KVM_DIRTY_GFN_F_RESET;
-	kvm_vm_reset_dirty_ring(vp->vm->vm);
-}
-
+/**
+ * struct ring_vp - a VP and its dirty ring
+ *
+ * @vp: the VP
+ * @ring: its ring
+ * @full: times KVM said that it is full
+ * @pushes: entries that were harvested
+ * @gfn: page of VP 0's slots
+ * @slot_pushes: entries that name this page
+ */
 struct ring_vp {
 	struct hvpm_vp *vp;
 	struct kvm_dirty_gfn *ring;
-	uint32_t entries;
 	unsigned int full;
+	unsigned int pushes;
+	uint64_t gfn;
+	unsigned int slot_pushes;
 };
+
+/* The VMM's way with a full ring: give all of it back. */
+static void harvest(struct ring_vp *ring)
+{
+	uint32_t i;
+
+	for (i = 0; i < RING_ENTRIES; i++) {
+		if (!(ring->ring[i].flags & KVM_DIRTY_GFN_F_DIRTY))
+			continue;
+		ring->pushes++;
+		ring->slot_pushes += ring->ring[i].offset == ring->gfn;
+		ring->ring[i].flags = KVM_DIRTY_GFN_F_RESET;
+	}
+	kvm_vm_reset_dirty_ring(ring->vp->vm->vm);
+}
 
 static void *run_with_ring(void *arg)
 {
@@ -178,36 +198,61 @@ static void *run_with_ring(void *arg)
 			    KVM_EXIT_DIRTY_RING_FULL, "exit %u",
 			    ring->vp->vcpu->run->exit_reason);
 		ring->full++;
-		harvest(ring->vp, ring->ring, ring->entries);
+		harvest(ring);
 	}
 	return NULL;
+}
+
+/* A VM with dirty rings and a port for VP 0, and nothing logged yet. */
+static struct hvpm_vm *create_ring_vm(struct _test_data_slot *self,
+				      struct ring_vp *rings, unsigned int vps)
+{
+	struct hvpm_vm *vm = hvpm_vm_create_empty(vps);
+	unsigned int i;
+
+	vm_enable_dirty_ring(vm->vm, RING_ENTRIES * sizeof(struct kvm_dirty_gfn));
+	hvpm_vm_attach(vm, 0);
+	for (i = 0; i < vps; i++) {
+		rings[i] = (struct ring_vp){ .vp = hvpm_vm_add_vp(vm, NULL, true) };
+		hvpm_vp_enable_synic(rings[i].vp, SINT);
+		rings[i].ring = vcpu_map_dirty_ring(rings[i].vp->vcpu);
+		rings[i].gfn = vm->vps[0].guest->slots_gpa >> 12;
+	}
+	hvpm_create_port(vm->partition, PORT, 0, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION + 1, vm->partition, PORT);
+	return vm;
+}
+
+/* Have the VP call @function in a thread that looks after its ring. */
+static pthread_t start_with_ring(struct ring_vp *ring,
+				 uint64_t (*function)(struct hvpm_guest *, uint64_t),
+				 uint64_t argument)
+{
+	struct hvpm_guest *guest = ring->vp->guest;
+	pthread_t thread;
+
+	guest->command = HVPM_CALL;
+	guest->argument[0] = (uint64_t)function;
+	guest->argument[1] = argument;
+	TEST_ASSERT(!pthread_create(&thread, NULL, run_with_ring, ring),
+		    "pthread_create");
+	return thread;
 }
 
 /* A ring never overflows: a VP that wakes for a message can exit before it. */
 TEST_F(slot, dirty_ring_full)
 {
-	struct ring_vp ring = { .entries = 256 };
 	const unsigned int count = 1000;
+	struct ring_vp ring;
 	struct hvpm_vm *vm;
 	pthread_t thread;
 	unsigned int i;
 
 	if (!kvm_check_cap(KVM_CAP_DIRTY_LOG_RING_ACQ_REL))
 		SKIP(return, "no dirty ring in this KVM");
-	vm = hvpm_vm_create_empty(1);
-	vm_enable_dirty_ring(vm->vm, ring.entries * sizeof(*ring.ring));
-	ring.vp = hvpm_vm_add_vp(vm, NULL, true);
-	hvpm_vm_attach(vm, 0);
-	hvpm_create_port(vm->partition, PORT, 0, SINT, 0, 0);
-	hvpm_join(self->host, CONNECTION + 1, vm->partition, PORT);
-	hvpm_vp_enable_synic(ring.vp, SINT);
-	ring.ring = vcpu_map_dirty_ring(ring.vp->vcpu);
+	vm = create_ring_vm(self, &ring, 1);
 	vm_mem_region_set_flags(vm->vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
-
-	ring.vp->guest->command = HVPM_CALL;
-	ring.vp->guest->argument[0] = (uint64_t)guest_take_many;
-	ring.vp->guest->argument[1] = count;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, run_with_ring, &ring));
+	thread = start_with_ring(&ring, guest_take_many, count);
 	for (i = 0; i < count; i++)
 		ASSERT_EQ(HV_STATUS_SUCCESS,
 			  hvpm_post(self->host, CONNECTION + 1, TYPE, SIZE, 0,
@@ -217,6 +262,222 @@ TEST_F(slot, dirty_ring_full)
 	EXPECT_LE(2, ring.full);
 	hvpm_check_port(vm->partition, PORT);
 	hvpm_vm_free(vm);
+}
+
+#define DATA_END	1
+
+/* Nothing but HLT, for the whole of the test. */
+static uint64_t guest_sleep(struct hvpm_guest *guest, uint64_t unused)
+{
+	for (;;) {
+		asm volatile("cli" : : : "memory");
+		if (guest->data[DATA_END])
+			break;
+		/* STI takes effect after HLT: the last interrupt is not missed. */
+		asm volatile("sti; hlt" : : : "memory");
+	}
+	asm volatile("sti; nop" : : : "memory");
+	return 0;
+}
+
+/* Take @count messages out of VP 0's slot, in order, with EOM on this VP. */
+static uint64_t guest_take_many_for_0(struct hvpm_guest *guest, uint64_t count)
+{
+	struct hv_postmsg_message *message = &guest->message;
+	struct hvpm_payload head;
+	uint64_t taken;
+
+	for (taken = 0; taken < count; taken++) {
+		while (!hvpm_guest_take(hvpm_guests[0], SINT, message))
+			cpu_relax();
+		GUEST_ASSERT(hvpm_payload_check(message->payload, message->type,
+						message->payload_size, &head));
+		GUEST_ASSERT_EQ(head.sequence, taken);
+	}
+	/* The last: the sleeper comes to see that it is over. */
+	hvpm_guests[0]->data[DATA_END] = 1;
+	x2apic_write_reg(APIC_ICR, APIC_DEST_PHYSICAL | APIC_DM_FIXED |
+			 HVPM_VECTOR(0, SINT + 1));
+	return taken;
+}
+
+/*
+ * Its guest code does nothing but sleep, another VP empties its slot, and the
+ * host posts: the sleeper's own ring fills, says so, and misses nothing.
+ */
+static void dirty_ring_of_a_sleeper(struct _test_data_slot *self,
+				    struct __test_metadata *_metadata,
+				    uint64_t sint)
+{
+	const unsigned int count = 2000;
+	struct ring_vp rings[2];
+	pthread_t threads[2];
+	struct hvpm_vm *vm;
+	unsigned int i;
+
+	if (!kvm_check_cap(KVM_CAP_DIRTY_LOG_RING_ACQ_REL))
+		SKIP(return, "no dirty ring in this KVM");
+	vm = create_ring_vm(self, rings, 2);
+	hvpm_vp_wrmsr(rings[0].vp, HV_X64_MSR_SINT0 + SINT, sint);
+	vm_mem_region_set_flags(vm->vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
+	threads[0] = start_with_ring(&rings[0], guest_sleep, 0);
+	threads[1] = start_with_ring(&rings[1], guest_take_many_for_0, count);
+	for (i = 0; i < count; i++)
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  hvpm_post(self->host, CONNECTION + 1, TYPE, SIZE, 0,
+				    0, i));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	EXPECT_EQ(count, rings[1].vp->guest->result[0]);
+	EXPECT_EQ(0, rings[0].vp->guest->interrupts[SINT]);
+	harvest(&rings[0]);
+	/* One for each message at least, and one for each MessagePending. */
+	EXPECT_LE(count, rings[0].slot_pushes);
+	EXPECT_GE(2 * count + 10, rings[0].slot_pushes);
+	/* KVM says so while 64 entries are left. */
+	EXPECT_LE(count / RING_ENTRIES, rings[0].full);
+	hvpm_check_port(vm->partition, PORT);
+	hvpm_vm_free(vm);
+}
+
+TEST_F(slot, dirty_ring_of_a_masked_sleeper)
+{
+	dirty_ring_of_a_sleeper(self, _metadata,
+				HV_SYNIC_SINT_MASKED | HVPM_VECTOR(0, SINT));
+}
+
+TEST_F(slot, dirty_ring_of_a_polling_sleeper)
+{
+	dirty_ring_of_a_sleeper(self, _metadata,
+				HV_SYNIC_SINT_POLLING | HVPM_VECTOR(0, SINT));
+}
+
+/* --- memory that comes and goes --- */
+
+/* A region of guest memory of its own, for a SIM page. */
+#define REGION_GPA	0x10000000ULL
+#define REGION_SLOT	5
+#define REGION_ROUNDS	400
+
+/**
+ * struct region - memory for a SIM page, taken from the VM and given back
+ *
+ * @vm: the VM
+ * @slots: the memory
+ * @rounds: times it has been taken away and given back
+ * @posts: posts so far, be they refused
+ */
+struct region {
+	struct kvm_vm *vm;
+	volatile struct hv_postmsg_message *slots;
+	volatile unsigned int rounds;
+	volatile unsigned int posts;
+};
+
+static void set_region(struct region *region, uint64_t size)
+{
+	vm_set_user_memory_region(region->vm, REGION_SLOT, 0, REGION_GPA, size,
+				  (void *)region->slots);
+}
+
+/* Each time so long that something is posted meanwhile. */
+static void *take_and_give(void *arg)
+{
+	struct region *region = arg;
+	unsigned int posts;
+
+	for (; region->rounds < REGION_ROUNDS; region->rounds++) {
+		set_region(region, 0);
+		posts = region->posts;
+		while (region->posts == posts)
+			sched_yield();
+		set_region(region, 4096);
+		posts = region->posts;
+		while (region->posts == posts)
+			sched_yield();
+	}
+	return NULL;
+}
+
+/* The host takes what is in the slot, as it keeps the memory all the time. */
+static bool take_from_region(struct region *region, uint64_t sequence,
+			     bool *pending)
+{
+	struct hv_postmsg_message message;
+	struct hvpm_payload head;
+
+	if (!region->slots[SINT].type)
+		return false;
+	message = *(struct hv_postmsg_message *)&region->slots[SINT];
+	TEST_ASSERT(hvpm_payload_check(message.payload, message.type,
+				       message.payload_size, &head),
+		    "message %lu corrupt", sequence);
+	TEST_ASSERT(head.sequence == sequence, "message %lu, not %lu",
+		    head.sequence, sequence);
+	region->slots[SINT].type = 0;
+	__sync_synchronize();
+	*pending = region->slots[SINT].flags & HV_MESSAGE_FLAG_PENDING;
+	return true;
+}
+
+TEST_F(slot, sim_page_comes_and_goes)
+{
+	struct region region = { .vm = self->vm->vm };
+	struct hv_postmsg_partition_stats stats;
+	unsigned int posted = 0, taken = 0, triggers = 0, stuck = 0;
+	pthread_t thread;
+	bool pending;
+
+	region.slots = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, region.slots);
+	set_region(&region, 4096);
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, REGION_GPA | HV_SYNIC_SIMP_ENABLE);
+	self->vp->guest->data[DATA_END] = 0;
+	self->vp->guest->argument[0] = (uint64_t)guest_sleep;
+	hvpm_vp_command_start(self->vp, HVPM_CALL);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, take_and_give, &region));
+
+	while (region.rounds < REGION_ROUNDS) {
+		if (!post_to(self, CONNECTION, posted)) {
+			posted++;
+			triggers++;
+		}
+		region.posts++;
+		if (take_from_region(&region, taken, &pending)) {
+			taken++;
+			if (!pending)
+				continue;
+		} else if (posted - taken < 16 || ++stuck % 256) {
+			continue;
+		}
+		/* Also for what could not be delivered while it was away. */
+		hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
+		triggers++;
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+
+	/* It is there for good: the next trigger brings the rest. */
+	while (taken < posted) {
+		hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
+		triggers++;
+		WAIT_FOR(region.slots[SINT].type, "next message");
+		ASSERT_TRUE(take_from_region(&region, taken, &pending));
+		taken++;
+	}
+	EXPECT_QUEUED(0);
+	hvpm_partition_stats(self->partition, &stats);
+	EXPECT_EQ(taken, stats.delivered);
+	/* It was away, and it was not tried without a reason, of which EOI is one. */
+	triggers += self->vp->guest->interrupts[SINT];
+	EXPECT_LE(1, stats.faults);
+	EXPECT_GE(triggers, stats.faults);
+	printf("# %u messages, %llu faults, %u triggers\n", taken, stats.faults,
+	       triggers);
+
+	self->vp->guest->data[DATA_END] = 1;
+	POST(taken);
+	hvpm_vp_command_join(self->vp);
 }
 
 TEST_HARNESS_MAIN
