@@ -732,6 +732,41 @@ TEST_F(slot, dirty_log)
 	vm_mem_region_set_flags(self->vm->vm, 0, 0);
 }
 
+/* The same where the VMM clears the bitmap itself, which is all ones at first. */
+TEST_F(slot, dirty_log_cleared_by_the_vmm)
+{
+	struct kvm_vm *vm = self->vm->vm;
+	const struct userspace_mem_region *region = memslot2region(vm, 0);
+	static unsigned long log[4096];
+	uint64_t manual;
+	uint32_t pages;
+
+	manual = kvm_check_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2);
+	manual &= KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	if (!manual)
+		SKIP(return, "no KVM_CLEAR_DIRTY_LOG in this KVM");
+	vm_enable_cap(vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, manual);
+	vm_mem_region_set_flags(vm, 0, KVM_MEM_LOG_DIRTY_PAGES);
+	pages = region->region.memory_size / getpagesize();
+	hvpm_vp_poke(self->vp);
+	kvm_vm_get_dirty_log(vm, 0, log);
+	kvm_vm_clear_dirty_log(vm, 0, log, 0, pages);
+	hvpm_vp_poke(self->vp);
+	EXPECT_FALSE(sim_page_dirty(self));
+
+	/* Dirty until it is cleared, not until it is read. */
+	POST_AND_POKE(0);
+	EXPECT_TRUE(sim_page_dirty(self));
+	EXPECT_TRUE(sim_page_dirty(self));
+	kvm_vm_get_dirty_log(vm, 0, log);
+	kvm_vm_clear_dirty_log(vm, 0, log, 0, pages);
+	EXPECT_FALSE(sim_page_dirty(self));
+	POST_AND_POKE(1);
+	EXPECT_TRUE(sim_page_dirty(self));
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	vm_mem_region_set_flags(vm, 0, 0);
+}
+
 /* One entry of the dirty ring for each message. */
 TEST_F(slot, dirty_ring)
 {
