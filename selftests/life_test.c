@@ -99,6 +99,16 @@ static void wait_for(volatile uint64_t *counter, uint64_t count)
 		    *counter - start, count, PATIENCE / 1000);
 }
 
+/* Wait until a counter of the guest is not 0 any more. */
+static void wait_for_first(volatile uint32_t *counter)
+{
+	unsigned int i;
+
+	for (i = 0; i < PATIENCE && !*counter; i++)
+		usleep(1000);
+	TEST_ASSERT(*counter, "nothing in %u s", PATIENCE / 1000);
+}
+
 /* --- what a module is used by --- */
 
 static const char *vendor_module(void)
@@ -573,6 +583,670 @@ TEST_F(life, sender_detached_while_posting)
 	hvpm_check_port(traffic.to->partition, PORT);
 	hvpm_vm_free(traffic.from);
 	hvpm_vm_free(traffic.to);
+}
+
+/* --- the next port of the same ID, and the same port after a pause --- */
+
+/* A host process posts to a VM of one VP, a step at a time. */
+struct steps {
+	struct hvpm_vm *vm;
+	struct hvpm_vp *vp;
+	int host;
+};
+
+static void start_steps(struct steps *steps)
+{
+	steps->vm = hvpm_vm_create(1, NULL);
+	steps->vp = &steps->vm->vps[0];
+	hvpm_vm_attach(steps->vm, 0);
+	steps->host = hvpm_create_host_partition();
+	hvpm_vp_enable_synic(steps->vp, SINT);
+}
+
+static void end_steps(struct steps *steps)
+{
+	close(steps->host);
+	hvpm_vm_free(steps->vm);
+}
+
+static uint32_t step_post(struct steps *steps, uint32_t connection,
+			  uint64_t sequence)
+{
+	return hvpm_post(steps->host, connection, TYPE, SIZE,
+			 HV_POSTMSG_POST_NONBLOCK, 0, sequence);
+}
+
+/* The number of the message that the VP takes next; -1 if there is none. */
+static int step_take(struct steps *steps)
+{
+	struct hv_postmsg_message message;
+	struct hvpm_payload head;
+
+	if (!hvpm_vp_take(steps->vp, SINT, &message))
+		return -1;
+	TEST_ASSERT(hvpm_payload_check(message.payload, message.type,
+				       message.payload_size, &head),
+		    "damaged message");
+	TEST_ASSERT(message.port_id == PORT, "message of port %llu",
+		    message.port_id);
+	return head.sequence;
+}
+
+/*
+ * Ports follow one another under one ID. What belonged to one of them, messages,
+ * counters, connections and files, is not its successor's, and never becomes it.
+ */
+TEST_F(life, port_created_anew_inherits_nothing)
+{
+	const unsigned int ports = 4;
+	struct hv_postmsg_port_stats stats;
+	struct steps steps;
+	int port_fd[4];
+	unsigned int i, old;
+
+	start_steps(&steps);
+	for (i = 0; i < ports; i++) {
+		hvpm_create_port(steps.vm->partition, PORT, 0, SINT, 0, 5 + i);
+		port_fd[i] = hvpm_port_fd(steps.vm->partition, PORT);
+		/* It is not shared, and nobody is connected to it yet. */
+		hvpm_connect(steps.host, CONNECTION + i, port_fd[i], 0);
+		hvpm_port_stats(steps.vm->partition, PORT, &stats);
+		EXPECT_EQ(5 + i, stats.buffers);
+		EXPECT_EQ(5 + i, stats.free);
+		EXPECT_EQ(0, stats.high_water);
+		EXPECT_EQ(0, stats.posted);
+		EXPECT_EQ(0, stats.delivered);
+		EXPECT_EQ(0, stats.freed);
+		EXPECT_EQ(0, stats.queued);
+
+		/* Whoever was connected to a predecessor still is. */
+		for (old = 0; old < i; old++) {
+			EXPECT_EQ(HV_STATUS_INVALID_PORT_ID,
+				  step_post(&steps, CONNECTION + old, 0));
+			EXPECT_EQ(-1, __hvpm_connect(steps.host, CONNECTION + 9,
+						     port_fd[old], 0));
+			EXPECT_EQ(ENXIO, errno);
+			EXPECT_EQ(-1, __hvpm_connect(steps.host, CONNECTION + old,
+						     port_fd[i], 0));
+			EXPECT_EQ(EEXIST, errno);
+		}
+		hvpm_port_stats(steps.vm->partition, PORT, &stats);
+		EXPECT_EQ(0, stats.refused_port);
+		EXPECT_EQ(0, stats.posted);
+
+		/* The last one's message is in the slot, and what was queued is gone. */
+		if (i) {
+			hvpm_vp_poke(steps.vp);
+			EXPECT_EQ(100 * (i - 1), step_take(&steps));
+			EXPECT_EQ(-1, step_take(&steps));
+		}
+		for (old = 0; old < 5; old++)
+			EXPECT_EQ(HV_STATUS_SUCCESS,
+				  step_post(&steps, CONNECTION + i, 100 * i + old));
+		hvpm_vp_poke(steps.vp);
+		EXPECT_EQ(HV_STATUS_SUCCESS,
+			  step_post(&steps, CONNECTION + i, 100 * i + 5));
+		hvpm_port_stats(steps.vm->partition, PORT, &stats);
+		EXPECT_EQ(6, stats.posted);
+		EXPECT_EQ(1, stats.delivered);
+		EXPECT_EQ(5, stats.queued);
+		if (i < ports - 1)
+			hvpm_delete_port(steps.vm->partition, PORT);
+	}
+
+	/* Their ends do not touch the last. */
+	for (old = 0; old < ports - 1; old++) {
+		hvpm_disconnect(steps.host, CONNECTION + old);
+		close(port_fd[old]);
+		EXPECT_EQ(HV_STATUS_INVALID_CONNECTION_ID,
+			  step_post(&steps, CONNECTION + old, 0));
+	}
+	for (i = 0; i < 6; i++)
+		EXPECT_EQ(100 * (ports - 1) + i, step_take(&steps));
+	EXPECT_EQ(HV_STATUS_SUCCESS,
+		  step_post(&steps, CONNECTION + ports - 1, 999));
+	hvpm_vp_poke(steps.vp);
+	EXPECT_EQ(999, step_take(&steps));
+	EXPECT_EQ(-1, step_take(&steps));
+	hvpm_check_port(steps.vm->partition, PORT);
+	close(port_fd[ports - 1]);
+	end_steps(&steps);
+}
+
+/*
+ * A partition that is inactive for a while keeps what is queued, its ports, and
+ * who is connected to them; it accepts nothing, and then goes on where it was.
+ */
+TEST_F(life, inactive_and_active_again)
+{
+	struct hv_postmsg_partition_stats stats;
+	unsigned int round, next = 0, taken = 0;
+	struct steps steps;
+	int port_fd;
+
+	start_steps(&steps);
+	hvpm_create_port(steps.vm->partition, PORT, 0, SINT,
+			 HV_POSTMSG_PORT_SHARED, 0);
+	port_fd = hvpm_port_fd(steps.vm->partition, PORT);
+	hvpm_connect(steps.host, CONNECTION, port_fd, 0);
+	for (round = 0; round < 4; round++) {
+		EXPECT_EQ(HV_STATUS_SUCCESS,
+			  step_post(&steps, CONNECTION, next++));
+		EXPECT_EQ(HV_STATUS_SUCCESS,
+			  step_post(&steps, CONNECTION, next++));
+		hvpm_set_state(steps.vm->partition, HV_POSTMSG_STATE_INACTIVE);
+		EXPECT_EQ(HV_STATUS_INVALID_PORT_ID,
+			  step_post(&steps, CONNECTION, 1000));
+		/* Every other time the VP takes one meanwhile. */
+		if (round % 2) {
+			hvpm_vp_poke(steps.vp);
+			EXPECT_EQ(taken++, step_take(&steps));
+		}
+		hvpm_set_state(steps.vm->partition, HV_POSTMSG_STATE_ACTIVE);
+		EXPECT_EQ(HV_STATUS_SUCCESS,
+			  step_post(&steps, CONNECTION, next++));
+	}
+	hvpm_partition_stats(steps.vm->partition, &stats);
+	EXPECT_EQ(12, stats.posted);
+	EXPECT_EQ(0, stats.freed);
+	EXPECT_EQ(1, stats.ports);
+	hvpm_partition_stats(steps.host, &stats);
+	EXPECT_EQ(12, stats.status[HV_STATUS_SUCCESS]);
+	EXPECT_EQ(4, stats.status[HV_STATUS_INVALID_PORT_ID]);
+	EXPECT_EQ(1, stats.connections);
+
+	/* The file of before is one of the same port. */
+	hvpm_connect(steps.host, CONNECTION + 1, port_fd, 0);
+	close(port_fd);
+	EXPECT_EQ(HV_STATUS_SUCCESS, step_post(&steps, CONNECTION + 1, next++));
+	hvpm_vp_poke(steps.vp);
+	while (taken < next)
+		EXPECT_EQ(taken++, step_take(&steps));
+	EXPECT_EQ(-1, step_take(&steps));
+	hvpm_check_port(steps.vm->partition, PORT);
+	end_steps(&steps);
+}
+
+/* --- everything at once --- */
+
+#define CROWD		3		/* VMs */
+#define CROWD_VPS	2		/* VPs of each, with a port each */
+#define TARGETS		(CROWD * CROWD_VPS)
+#define ROUNDS		40		/* ports deleted by each VM's owner */
+#define GENERATIONS	64		/* of a port's ID, at most */
+
+/*
+ * Each generation of a port has connections of its own, so a message tells by its
+ * type, which is its connection's ID, whose it was.
+ */
+#define CROWD_ID(target, generation) \
+	(1 + (target) * GENERATIONS + (generation))
+
+/**
+ * struct ledger - what the VPs of one VM have done, in the VM's memory
+ *
+ * @connection: IDs to post to
+ * @accepted: messages accepted, by VP, target and generation
+ * @received: messages taken, by VP, sender and generation
+ * @newest: newest generation seen, by VP and sender
+ * @status: answers, by VP and status
+ */
+struct ledger {
+	volatile uint32_t connection[TARGETS];
+	volatile uint32_t accepted[CROWD_VPS][TARGETS][GENERATIONS];
+	volatile uint32_t received[CROWD_VPS][TARGETS][GENERATIONS];
+	volatile uint32_t newest[CROWD_VPS][TARGETS];
+	volatile uint64_t status[CROWD_VPS][32];
+};
+
+static struct ledger ledger;
+
+/* What a VP of the crowd finds in guest->data, beside DATA_STOP. */
+enum {
+	DATA_VM = 8,		/* which VM it is in */
+	DATA_QUIET,		/* it does not post any more */
+};
+
+enum {
+	CROWD_GO,
+	CROWD_BE_QUIET,		/* do not post any more, but receive */
+	CROWD_END,
+};
+
+static unsigned int crowd_self(struct hvpm_guest *guest)
+{
+	return guest->data[DATA_VM] * CROWD_VPS + guest->vp;
+}
+
+static void crowd_post(struct hvpm_guest *guest, unsigned int target)
+{
+	uint32_t id = ledger.connection[target];
+	volatile uint32_t *accepted =
+		&ledger.accepted[guest->vp][target][(id - 1) % GENERATIONS];
+	uint16_t status;
+
+	status = hvpm_guest_post(guest, id, id, hvpm_vary_size(*accepted),
+				 crowd_self(guest), *accepted);
+	GUEST_ASSERT(status < 32);
+	ledger.status[guest->vp][status % 32]++;
+	if (status == HV_STATUS_SUCCESS)
+		++*accepted;
+}
+
+/*
+ * Of the messages of one sender to one generation, what is freed is the end; and
+ * none comes after one to the port's successor.
+ */
+static bool crowd_take(struct hvpm_guest *guest)
+{
+	struct hv_postmsg_message *message = &guest->message;
+	unsigned int target, generation;
+	struct hvpm_payload head;
+
+	if (!hvpm_guest_take(guest, SINT, message))
+		return false;
+	GUEST_ASSERT(hvpm_payload_check(message->payload, message->type,
+					message->payload_size, &head));
+	target = (message->type - 1) / GENERATIONS;
+	generation = (message->type - 1) % GENERATIONS;
+	GUEST_ASSERT_EQ(target, crowd_self(guest));
+	GUEST_ASSERT_EQ(message->port_id, PORT + guest->vp);
+	GUEST_ASSERT(head.sender < TARGETS);
+	GUEST_ASSERT(generation >= ledger.newest[guest->vp][head.sender]);
+	ledger.newest[guest->vp][head.sender] = generation;
+	GUEST_ASSERT_EQ(head.sequence,
+			ledger.received[guest->vp][head.sender][generation]);
+	ledger.received[guest->vp][head.sender][generation]++;
+	return true;
+}
+
+static void guest_in_the_crowd(struct hvpm_guest *guest)
+{
+	unsigned int target;
+
+	hvpm_guest_init(guest);
+	hvpm_guest_enable_synic(guest, SINT);
+	GUEST_SYNC(0);
+	while (guest->data[DATA_STOP] == CROWD_GO) {
+		for (target = 0; target < TARGETS; target++) {
+			crowd_post(guest, target);
+			crowd_take(guest);
+		}
+	}
+	guest->data[DATA_QUIET] = 1;
+	while (guest->data[DATA_STOP] != CROWD_END)
+		if (!crowd_take(guest))
+			cpu_relax();
+	while (crowd_take(guest))
+		;
+	GUEST_DONE();
+}
+
+/**
+ * struct crowd - the VMs, and what the host knows of their ports
+ *
+ * @vm: the VMs
+ * @ledger: their ledgers
+ * @state_lock: whoever makes a partition inactive
+ * @target: by port, that is by VP
+ * @target.lock: whoever changes the port or its connections
+ * @target.generation: the current one
+ * @target.fd: its file
+ * @target.old: a generation whose connections are still there, or -1
+ * @target.posted: what the port said when nobody could post to it any more, or
+ *	-1 if it was not asked
+ * @stop: for those that go on as long as others
+ */
+struct crowd {
+	struct hvpm_vm *vm[CROWD];
+	struct ledger *ledger[CROWD];
+	pthread_mutex_t state_lock[CROWD];
+	struct {
+		pthread_mutex_t lock;
+		unsigned int generation;
+		int fd;
+		int old;
+		int64_t posted[GENERATIONS];
+	} target[TARGETS];
+	volatile bool stop;
+};
+
+static void crowd_connect(struct crowd *crowd, unsigned int vm,
+			  unsigned int target)
+{
+	hvpm_connect(crowd->vm[vm]->partition,
+		     CROWD_ID(target, crowd->target[target].generation),
+		     crowd->target[target].fd,
+		     vm == target / CROWD_VPS ? HV_POSTMSG_CONNECT_SELF : 0);
+}
+
+static void crowd_disconnect_all(struct crowd *crowd, unsigned int target,
+				 unsigned int generation)
+{
+	unsigned int vm;
+
+	for (vm = 0; vm < CROWD; vm++)
+		hvpm_disconnect(crowd->vm[vm]->partition,
+				CROWD_ID(target, generation));
+}
+
+/* The current generation's port: create it, connect all, and tell them. */
+static void crowd_create(struct crowd *crowd, unsigned int target)
+{
+	struct hvpm_vm *owner = crowd->vm[target / CROWD_VPS];
+	unsigned int vp = target % CROWD_VPS, vm;
+
+	hvpm_create_port(owner->partition, PORT + vp, vp, SINT,
+			 HV_POSTMSG_PORT_SHARED, 0);
+	crowd->target[target].fd = hvpm_port_fd(owner->partition, PORT + vp);
+	for (vm = 0; vm < CROWD; vm++) {
+		crowd_connect(crowd, vm, target);
+		crowd->ledger[vm]->connection[target] =
+			CROWD_ID(target, crowd->target[target].generation);
+	}
+}
+
+/* Delete the port; with @ask, when it is known to have got its last message. */
+static void crowd_delete(struct crowd *crowd, unsigned int target, bool ask)
+{
+	int partition = crowd->vm[target / CROWD_VPS]->partition;
+	unsigned int generation = crowd->target[target].generation;
+	uint32_t port = PORT + target % CROWD_VPS;
+	struct hv_postmsg_port_stats stats;
+
+	if (ask) {
+		pthread_mutex_lock(&crowd->state_lock[target / CROWD_VPS]);
+		hvpm_set_state(partition, HV_POSTMSG_STATE_INACTIVE);
+		hvpm_port_stats(partition, port, &stats);
+		crowd->target[target].posted[generation] = stats.posted;
+	}
+	hvpm_delete_port(partition, port);
+	if (ask) {
+		hvpm_set_state(partition, HV_POSTMSG_STATE_ACTIVE);
+		pthread_mutex_unlock(&crowd->state_lock[target / CROWD_VPS]);
+	}
+}
+
+/* Put another port in the place of one, in one of four ways. */
+static void crowd_renew(struct crowd *crowd, unsigned int target,
+			unsigned int way)
+{
+	unsigned int generation;
+	int old_fd;
+
+	pthread_mutex_lock(&crowd->target[target].lock);
+	if (crowd->target[target].old >= 0)
+		crowd_disconnect_all(crowd, target, crowd->target[target].old);
+	crowd->target[target].old = -1;
+
+	crowd_delete(crowd, target, way & 1);
+	generation = crowd->target[target].generation++;
+	old_fd = crowd->target[target].fd;
+	if (way & 2)
+		crowd_disconnect_all(crowd, target, generation);
+	else
+		crowd->target[target].old = generation;
+	crowd_create(crowd, target);
+	TEST_ASSERT(__hvpm_connect(crowd->vm[0]->partition, HV_POSTMSG_ID_MAX,
+				   old_fd, HV_POSTMSG_CONNECT_SELF) == -1 &&
+		    errno == ENXIO, "connected by the file of a dead port");
+	close(old_fd);
+	pthread_mutex_unlock(&crowd->target[target].lock);
+}
+
+/* Each VM's owner deletes and creates its ports. */
+struct crowd_owner {
+	struct crowd *crowd;
+	unsigned int vm;
+};
+
+static void *crowd_own(void *arg)
+{
+	struct crowd_owner *owner = arg;
+	struct crowd *crowd = owner->crowd;
+	unsigned int round, target, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		target = owner->vm * CROWD_VPS + round % CROWD_VPS;
+		crowd_renew(crowd, target, round / CROWD_VPS);
+		/* On only when the new one has had a message of each VM's VP 0. */
+		for (i = 0; i < CROWD; i++)
+			wait_for_first(&crowd->ledger[owner->vm]->received
+				       [target % CROWD_VPS][i * CROWD_VPS]
+				       [crowd->target[target].generation]);
+	}
+	return NULL;
+}
+
+/* Somebody disconnects VMs from ports and connects them again. */
+static void *crowd_reconnect(void *arg)
+{
+	struct crowd *crowd = arg;
+	unsigned int vm, target, i;
+
+	for (i = 0; !crowd->stop; i++) {
+		target = i % TARGETS;
+		vm = i / TARGETS % CROWD;
+		pthread_mutex_lock(&crowd->target[target].lock);
+		hvpm_disconnect(crowd->vm[vm]->partition,
+				CROWD_ID(target,
+					 crowd->target[target].generation));
+		usleep(500);
+		crowd_connect(crowd, vm, target);
+		pthread_mutex_unlock(&crowd->target[target].lock);
+		usleep(500);
+	}
+	return NULL;
+}
+
+/* Somebody makes one partition after the other inactive for a moment. */
+static void *crowd_pause(void *arg)
+{
+	struct crowd *crowd = arg;
+	unsigned int i, vm;
+
+	for (i = 0; !crowd->stop; i++) {
+		vm = i % CROWD;
+		pthread_mutex_lock(&crowd->state_lock[vm]);
+		hvpm_set_state(crowd->vm[vm]->partition,
+			       HV_POSTMSG_STATE_INACTIVE);
+		usleep(500);
+		hvpm_set_state(crowd->vm[vm]->partition, HV_POSTMSG_STATE_ACTIVE);
+		pthread_mutex_unlock(&crowd->state_lock[vm]);
+		usleep(5000);
+	}
+	return NULL;
+}
+
+static void crowd_start(struct crowd *crowd)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < CROWD; i++) {
+		crowd->vm[i] = hvpm_vm_create(CROWD_VPS, guest_in_the_crowd);
+		crowd->ledger[i] = addr_gva2hva(crowd->vm[i]->vm,
+						(vm_vaddr_t)&ledger);
+		pthread_mutex_init(&crowd->state_lock[i], NULL);
+		hvpm_vm_attach(crowd->vm[i], 0);
+	}
+	for (i = 0; i < TARGETS; i++) {
+		pthread_mutex_init(&crowd->target[i].lock, NULL);
+		crowd->target[i].old = -1;
+		for (j = 0; j < GENERATIONS; j++)
+			crowd->target[i].posted[j] = -1;
+		crowd_create(crowd, i);
+	}
+	for (i = 0; i < TARGETS; i++) {
+		struct hvpm_vp *vp = &crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS];
+
+		vp->guest->data[DATA_VM] = i / CROWD_VPS;
+		make_ready(vp);
+	}
+	for (i = 0; i < TARGETS; i++)
+		hvpm_vp_start(&crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS]);
+}
+
+/* Post no more, receive what is left, and end. */
+static void crowd_end(struct crowd *crowd)
+{
+	struct hv_postmsg_partition_stats stats;
+	struct hvpm_guest *guest;
+	unsigned int i, tries;
+
+	for (i = 0; i < TARGETS; i++)
+		crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS].guest->data[DATA_STOP] =
+			CROWD_BE_QUIET;
+	for (i = 0; i < TARGETS; i++) {
+		guest = crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS].guest;
+		if (!guest->data[DATA_QUIET])
+			wait_for(&guest->data[DATA_QUIET], 1);
+	}
+	for (i = 0; i < CROWD; i++) {
+		for (tries = 0; tries < PATIENCE; tries++) {
+			hvpm_partition_stats(crowd->vm[i]->partition, &stats);
+			if (!stats.queued)
+				break;
+			usleep(1000);
+		}
+		TEST_ASSERT(!stats.queued, "VM %u: %llu messages stay queued", i,
+			    stats.queued);
+	}
+	for (i = 0; i < TARGETS; i++)
+		crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS].guest->data[DATA_STOP] =
+			CROWD_END;
+	for (i = 0; i < TARGETS; i++)
+		hvpm_vp_join(&crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS]);
+}
+
+/* What one sender got accepted by one generation of a port. */
+static uint64_t crowd_accepted(struct crowd *crowd, unsigned int sender,
+			       unsigned int target, unsigned int generation)
+{
+	return crowd->ledger[sender / CROWD_VPS]->accepted[sender % CROWD_VPS]
+		[target][generation];
+}
+
+/*
+ * The books of all generations of a port: all that was accepted was received, but
+ * for the end of what each sender had posted when it was deleted. Adds to what its
+ * partition has to have counted.
+ */
+static void crowd_check_port(struct crowd *crowd, unsigned int target,
+			     struct hv_postmsg_partition_stats *sum)
+{
+	unsigned int vm = target / CROWD_VPS, vp = target % CROWD_VPS;
+	unsigned int last = crowd->target[target].generation, generation, sender;
+	struct hv_postmsg_port_stats stats;
+	uint64_t posted, received, taken, given;
+	int64_t told;
+
+	for (generation = 0; generation <= last; generation++) {
+		posted = received = 0;
+		for (sender = 0; sender < TARGETS; sender++) {
+			given = crowd_accepted(crowd, sender, target, generation);
+			taken = crowd->ledger[vm]->received[vp][sender][generation];
+			TEST_ASSERT(taken <= given,
+				    "port %u.%u: %lu of %lu received from %u",
+				    target, generation, taken, given, sender);
+			posted += given;
+			received += taken;
+		}
+		told = crowd->target[target].posted[generation];
+		TEST_ASSERT(told < 0 || told == posted,
+			    "port %u.%u: accepted %lu, and counted %ld",
+			    target, generation, posted, told);
+		sum->posted += posted;
+		sum->delivered += received;
+		sum->freed += posted - received;
+	}
+	/* The last has not been deleted. */
+	hvpm_check_port(crowd->vm[vm]->partition, PORT + vp);
+	hvpm_port_stats(crowd->vm[vm]->partition, PORT + vp, &stats);
+	TEST_ASSERT(stats.posted == posted && stats.delivered == posted &&
+		    received == posted && !stats.freed && !stats.queued,
+		    "port %u.%u: accepted %lu, received %lu; posted %llu, delivered %llu, freed %llu, queued %llu",
+		    target, last, posted, received, stats.posted,
+		    stats.delivered, stats.freed, stats.queued);
+}
+
+/* What a VM's VPs were answered is what its partition says it has answered. */
+static void crowd_check_answers(struct crowd *crowd, unsigned int vm,
+				uint64_t answers[32])
+{
+	struct hv_postmsg_partition_stats stats;
+	unsigned int status, vp;
+	uint64_t count;
+
+	hvpm_partition_stats(crowd->vm[vm]->partition, &stats);
+	for (status = 0; status < 32; status++) {
+		count = 0;
+		for (vp = 0; vp < CROWD_VPS; vp++)
+			count += crowd->ledger[vm]->status[vp][status];
+		TEST_ASSERT(count == stats.status[status],
+			    "VM %u: status 0x%x %lu times, counted %llu", vm,
+			    status, count, stats.status[status]);
+		TEST_ASSERT(!count || status == HV_STATUS_SUCCESS ||
+			    status == HV_STATUS_INVALID_PORT_ID ||
+			    status == HV_STATUS_INVALID_CONNECTION_ID ||
+			    status == HV_STATUS_INSUFFICIENT_BUFFERS,
+			    "VM %u: status 0x%x %lu times", vm, status, count);
+		answers[status] += count;
+	}
+}
+
+/*
+ * Three VMs post to each other's ports and their own, which meanwhile are deleted
+ * and created anew, disconnected and connected, and made inactive and active, by
+ * five threads. The receivers check each message; in the end the books of each
+ * generation of each port are balanced.
+ */
+TEST_F(life, everything_at_once)
+{
+	struct hv_postmsg_partition_stats sum[CROWD] = { 0 }, stats;
+	struct crowd *crowd = calloc(1, sizeof(*crowd));
+	struct crowd_owner owner[CROWD];
+	pthread_t owners[CROWD], reconnecting, pausing;
+	uint64_t answers[32] = { 0 }, accepted = 0;
+	unsigned int i;
+
+	crowd_start(crowd);
+	for (i = 0; i < CROWD; i++) {
+		owner[i] = (struct crowd_owner){ crowd, i };
+		ASSERT_EQ(0, pthread_create(&owners[i], NULL, crowd_own, &owner[i]));
+	}
+	ASSERT_EQ(0, pthread_create(&reconnecting, NULL, crowd_reconnect, crowd));
+	ASSERT_EQ(0, pthread_create(&pausing, NULL, crowd_pause, crowd));
+	for (i = 0; i < CROWD; i++)
+		pthread_join(owners[i], NULL);
+	crowd->stop = true;
+	pthread_join(reconnecting, NULL);
+	pthread_join(pausing, NULL);
+	crowd_end(crowd);
+
+	for (i = 0; i < TARGETS; i++)
+		crowd_check_port(crowd, i, &sum[i / CROWD_VPS]);
+	for (i = 0; i < CROWD; i++) {
+		hvpm_partition_stats(crowd->vm[i]->partition, &stats);
+		EXPECT_EQ(sum[i].posted, stats.posted);
+		EXPECT_EQ(sum[i].delivered, stats.delivered);
+		EXPECT_EQ(sum[i].freed, stats.freed);
+		EXPECT_EQ(0, stats.queued);
+		EXPECT_EQ(0, stats.faults);
+		accepted += stats.posted;
+		crowd_check_answers(crowd, i, answers);
+		printf("# VM %u: posted %llu, delivered %llu, freed %llu\n", i,
+		       stats.posted, stats.delivered, stats.freed);
+	}
+	EXPECT_EQ(answers[HV_STATUS_SUCCESS], accepted);
+	printf("# accepted %lu, no port %lu, no connection %lu, no buffer %lu\n",
+	       answers[HV_STATUS_SUCCESS], answers[HV_STATUS_INVALID_PORT_ID],
+	       answers[HV_STATUS_INVALID_CONNECTION_ID],
+	       answers[HV_STATUS_INSUFFICIENT_BUFFERS]);
+	for (i = 0; i < TARGETS; i++)
+		close(crowd->target[i].fd);
+	for (i = 0; i < CROWD; i++)
+		hvpm_vm_free(crowd->vm[i]);
+	free(crowd);
 }
 
 /* --- processes that are killed --- */
