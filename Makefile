@@ -8,6 +8,8 @@
 #   make demo [KERNEL=...]
 #   make check        kunit + selftests on both kernels + lint
 #   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | lint
+#   make breaks KERNEL=... [BREAKS="WORD..."]
+#                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
 #   make install      module, header and udev rule; make dkms-install: by DKMS
@@ -16,6 +18,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
 TESTS ?=
+BREAKS ?=
 KERNELS := 6.1 6.12
 BUILD := $(CURDIR)/build
 JOBS := $(shell nproc)
@@ -69,6 +72,11 @@ selftests: setup-lab-$(KERNEL)
 .PHONY: lint
 lint: setup-lint
 	@selftests/lint
+
+# Not in check: it takes an hour.  BREAKS chooses, see selftests/breaks/run.
+.PHONY: breaks
+breaks: setup-all build/linux-$(KERNEL)/.extracted
+	@selftests/breaks/run $(KERNEL) $(BREAKS)
 
 # Executed instructions per call; see selftests/cost.c.
 .PHONY: cost

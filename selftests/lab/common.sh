@@ -17,6 +17,15 @@ readonly EXIT_KERNEL=123	# the kernel crashed or complained
 readonly EXIT_TIMEOUT=124	# time-out, as timeout(1) has it
 readonly EXIT_LAB=125		# the lab did not work
 
+# What the kernel says when something is wrong, for grep -E.
+COMPLAINTS='WARNING:|\bBUG\b|Oops|Kernel panic|general protection|KASAN|UBSAN:'
+COMPLAINTS+='|KFENCE:|KCSAN:|possible .* (deadlock|locking)|possible .*lock.* dependency'
+COMPLAINTS+='|inconsistent lock state|rcu:.*stall|detected stalls|rcu.*kthread starved'
+COMPLAINTS+='|hung task|blocked for more than|soft lockup|hard LOCKUP|kmemleak: [0-9]'
+COMPLAINTS+='|page allocation failure|Bad page|unable to handle|stack-protector'
+COMPLAINTS+='|refcount_t:|list_(add|del) corruption|use-after-free|Internal error'
+COMPLAINTS+='|Initramfs unpacking failed|Unable to mount root|unchecked MSR access'
+
 # Progress goes to stderr: stdout belongs to the command in the lab.
 say()
 {
