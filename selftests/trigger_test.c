@@ -131,19 +131,22 @@ TEST_F(slot, name)							\
 	pull_trigger(self, _metadata, prepare, pull, write);		\
 }
 
-#define TEST_TRIGGER_BOTH(prepare, pull)				\
-TEST_TRIGGER(pull##_by_guest, prepare, pull, by_guest)			\
-TEST_TRIGGER(pull##_by_vmm, prepare, pull, by_vmm)
-
-TEST_TRIGGER_BOTH(slot_emptied, eom)
+TEST_TRIGGER(eom_by_guest, slot_emptied, eom, by_guest)
+TEST_TRIGGER(eom_by_vmm, slot_emptied, eom, by_vmm)
 TEST_TRIGGER(eom_of_any_value_by_guest, slot_emptied, eom_of_any_value, by_guest)
-TEST_TRIGGER_BOTH(slot_emptied, eom_on_another_vp)
+TEST_TRIGGER(eom_on_another_vp_by_guest, slot_emptied, eom_on_another_vp, by_guest)
+TEST_TRIGGER(eom_on_another_vp_by_vmm, slot_emptied, eom_on_another_vp, by_vmm)
 TEST_TRIGGER(eoi_by_guest, slot_emptied, eoi, by_guest)
-TEST_TRIGGER_BOTH(slot_emptied, sint)
-TEST_TRIGGER_BOTH(slot_emptied, sint_masked)
-TEST_TRIGGER_BOTH(simp_disabled, simp)
-TEST_TRIGGER_BOTH(slot_full, simp_elsewhere)
-TEST_TRIGGER_BOTH(scontrol_disabled, scontrol)
+TEST_TRIGGER(sint_by_guest, slot_emptied, sint, by_guest)
+TEST_TRIGGER(sint_by_vmm, slot_emptied, sint, by_vmm)
+TEST_TRIGGER(sint_masked_by_guest, slot_emptied, sint_masked, by_guest)
+TEST_TRIGGER(sint_masked_by_vmm, slot_emptied, sint_masked, by_vmm)
+TEST_TRIGGER(simp_by_guest, simp_disabled, simp, by_guest)
+TEST_TRIGGER(simp_by_vmm, simp_disabled, simp, by_vmm)
+TEST_TRIGGER(simp_elsewhere_by_guest, slot_full, simp_elsewhere, by_guest)
+TEST_TRIGGER(simp_elsewhere_by_vmm, slot_full, simp_elsewhere, by_vmm)
+TEST_TRIGGER(scontrol_by_guest, scontrol_disabled, scontrol, by_guest)
+TEST_TRIGGER(scontrol_by_vmm, scontrol_disabled, scontrol, by_vmm)
 
 /* Written anew, though the value is the old one. */
 TEST_TRIGGER(simp_again_by_guest, slot_emptied, simp, by_guest)
