@@ -93,12 +93,16 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 		hvpm_port_kill(rb_entry(node, struct hvpm_port, node));
 	list_for_each_entry(endpoint, &partition->endpoints, node)
 		wake_up_interruptible_poll(&endpoint->wait, EPOLLHUP);
-	mutex_unlock(&partition->lock);
-
 	hvpm_partition_wake_posters(partition);
 	wake_up_interruptible_poll(&partition->post_wait, EPOLLERR | EPOLLHUP);
+	/*
+	 * Under the lock: whoever finds the partition dead may drop the last other
+	 * reference, and then even unload the module, which waits for the worker,
+	 * which waits for the notifier that this may be called from.
+	 */
 	hvpm_partition_get(partition);
 	queue_work(shutdown_queue, &partition->shutdown_work);
+	mutex_unlock(&partition->lock);
 }
 
 static void sum_counters(const struct hvpm_partition *partition,
