@@ -230,7 +230,8 @@ struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 	if (!vm)
 		goto out_fput;
 	vm->kvm = file->private_data;
-	vm->file = file;
+	/* Detaching puts it, which may come before this function is done. */
+	vm->file = get_file(file);
 	ret = hvpm_partition_init(&vm->partition, &vm_ops, flags, KVM_MAX_VCPUS);
 	if (ret)
 		goto out_free;
@@ -249,6 +250,7 @@ struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 	ret = go_live(vm);
 	if (!ret)
 		ret = add_vcpus(vm);
+	fput(file);
 	if (ret) {
 		hvpm_partition_shutdown(&vm->partition);
 		hvpm_partition_put(&vm->partition);
@@ -263,6 +265,7 @@ out_remove:
 out_uninit:
 	hvpm_partition_uninit(&vm->partition);
 out_free:
+	fput(vm->file);
 	kfree(vm);
 out_fput:
 	fput(file);
