@@ -91,7 +91,9 @@ static void free_messages(struct hvpm_endpoint *endpoint,
 	struct hvpm_buffer *buffer;
 	LIST_HEAD(removed);
 
+	spin_lock(&endpoint->queue.lock);
 	hvpm_queue_remove(&endpoint->queue, port, &removed);
+	spin_unlock(&endpoint->queue.lock);
 	list_for_each_entry(buffer, &removed, fifo)
 		atomic_dec(&endpoint->held);
 	hvpm_port_free_list(&removed);

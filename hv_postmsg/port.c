@@ -255,8 +255,11 @@ void hvpm_port_bury(struct hvpm_port *port)
 		 * An index may have moved to another VP since the post.  A dead
 		 * partition's shutdown empties all its VPs.
 		 */
-		xa_for_each(&port->partition->vps, slot, vp)
+		xa_for_each(&port->partition->vps, slot, vp) {
+			spin_lock(&vp->queue.lock);
 			hvpm_queue_remove(&vp->queue, port, &removed);
+			spin_unlock(&vp->queue.lock);
+		}
 		hvpm_port_free_list(&removed);
 	}
 	/* A host poster that waits for a buffer of this port learns of its end. */

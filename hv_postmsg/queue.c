@@ -107,7 +107,7 @@ void hvpm_queue_unpop(struct hvpm_queue *queue, struct hvpm_buffer *buffer)
  * @port: the port, or NULL for all
  * @removed: list to which they are added by &hvpm_buffer.fifo, in order per SINT
  *
- * Context: takes queue->lock.
+ * Context: queue->lock held.
  */
 void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
 		       struct list_head *removed)
@@ -115,7 +115,8 @@ void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
 	struct hvpm_buffer *buffer, *next;
 	unsigned int sint;
 
-	spin_lock(&queue->lock);
+	lockdep_assert_held(&queue->lock);
+
 	hvpm_queue_sort(queue);
 	for (sint = 0; sint < HVPM_SINT_COUNT; sint++) {
 		list_for_each_entry_safe(buffer, next, &queue->fifo[sint], fifo)
@@ -125,7 +126,6 @@ void hvpm_queue_remove(struct hvpm_queue *queue, const struct hvpm_port *port,
 			}
 		set_occupied(queue, sint);
 	}
-	spin_unlock(&queue->lock);
 }
 
 #if IS_ENABLED(CONFIG_HV_POSTMSG_KUNIT_TEST)

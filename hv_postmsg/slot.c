@@ -21,6 +21,7 @@
  * hvpm_slot_claim - find out whether a slot can take a message
  * @vp: the VP, on whose thread the call is made
  * @sint: the slot
+ * @type: where the type of the message in it goes
  *
  * A full slot is left with MessagePending set.
  *
@@ -28,7 +29,7 @@
  * Return: 1 empty; 0 full, the guest will write EOM when it has emptied it;
  *	negative errno: the slot could not be accessed.
  */
-int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint)
+int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint, u32 *type)
 {
 	u64 header;
 	int ret;
@@ -36,7 +37,8 @@ int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint)
 	ret = vp->ops->read_header(vp, sint, &header);
 	if (ret)
 		return ret;
-	if (!HEADER_TYPE(header))
+	*type = HEADER_TYPE(header);
+	if (!*type)
 		return 1;
 	if (HEADER_FLAGS(header) & HVPM_MESSAGE_PENDING)
 		return 0;
@@ -55,7 +57,8 @@ int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint)
 	ret = vp->ops->read_header(vp, sint, &header);
 	if (ret)
 		return ret;
-	return !HEADER_TYPE(header);
+	*type = HEADER_TYPE(header);
+	return !*type;
 }
 
 /**

@@ -13,7 +13,7 @@ struct hvpm_vp;
 /* Bit of the message flags: HV_MESSAGE_FLAGS.MessagePending. */
 #define HVPM_MESSAGE_PENDING		0x01
 
-int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint);
+int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint, u32 *type);
 void hvpm_slot_interrupt(struct hvpm_vp *vp, unsigned int sint);
 
 #endif /* _HV_POSTMSG_SLOT_H */

@@ -24,6 +24,7 @@ void hvpm_vp_init(struct hvpm_vp *vp, const struct hvpm_vp_ops *ops,
 	vp->partition = partition;
 	vp->slot = slot;
 	vp->resets = 0;
+	vp->behind = 0;
 	hvpm_queue_init(&vp->queue);
 }
 
@@ -69,11 +70,14 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
 	struct hvpm_buffer *buffer;
 	unsigned int resets;
 	bool more, keep;
+	u32 type;
 	int ret;
 
-	ret = hvpm_slot_claim(vp, sint);
+	ret = hvpm_slot_claim(vp, sint, &type);
 	if (ret < 0)
 		this_cpu_inc(vp->partition->counters->faults);
+	if (!ret && type == HVPM_TIMER_EXPIRED)
+		__set_bit(sint, &vp->behind);
 	if (ret <= 0)
 		return;
 
@@ -114,19 +118,6 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
 	hvpm_slot_interrupt(vp, sint);
 }
 
-/* Sort the queue; return the SINTs that have something queued. */
-static unsigned long vp_sort(struct hvpm_vp *vp)
-{
-	struct hvpm_queue *queue = &vp->queue;
-	unsigned long occupied;
-
-	spin_lock(&queue->lock);
-	hvpm_queue_sort(queue);
-	occupied = queue->occupied;
-	spin_unlock(&queue->lock);
-	return occupied;
-}
-
 /**
  * hvpm_vp_scan - deliver what fits into the VP's message slots
  * @vp: the VP, on whose thread the call is made
@@ -140,39 +131,43 @@ static unsigned long vp_sort(struct hvpm_vp *vp)
  */
 void hvpm_vp_scan(struct hvpm_vp *vp)
 {
-	unsigned long occupied = vp_sort(vp);
+	struct hvpm_queue *queue = &vp->queue;
+	unsigned long occupied;
 	unsigned int sint;
+
+	spin_lock(&queue->lock);
+	hvpm_queue_sort(queue);
+	occupied = queue->occupied;
+	spin_unlock(&queue->lock);
 
 	if (occupied && vp->ops->state(vp) == HVPM_STATUS_SUCCESS)
 		for_each_set_bit(sint, &occupied, HVPM_SINT_COUNT)
 			vp_deliver(vp, sint);
 
-	spin_lock(&vp->queue.lock);
+	spin_lock(&queue->lock);
 	vp_settle(vp);
-	spin_unlock(&vp->queue.lock);
+	spin_unlock(&queue->lock);
 }
 
 /**
- * hvpm_vp_scan_masked - deliver where a timer would keep the slot for itself
+ * hvpm_vp_scan_behind - deliver where a timer's message was last in the slot
  * @vp: the VP, on whose thread the call is made
  *
  * To be called before a run of KVM's timers, which hvpm_vp_scan() follows.  KVM
- * takes the interrupt that a masked SINT does not have for a failure, and writes
- * the timer's message again after each EOM: behind it the queue would never have
- * its turn.  The timer's message does wait until the queue is empty.
+ * tries a timer's message again and again if its interrupt cannot be raised,
+ * because the SINT is masked or the local APIC disabled, and it tries first.  So
+ * that the queue gets its turn, timers and queue take turns where both wait.
  *
  * Context: the VP's thread; may sleep; takes queue.lock.
  */
-void hvpm_vp_scan_masked(struct hvpm_vp *vp)
+void hvpm_vp_scan_behind(struct hvpm_vp *vp)
 {
-	unsigned long occupied = vp_sort(vp);
+	unsigned long sints = vp->behind & READ_ONCE(vp->queue.occupied);
 	unsigned int sint;
 
-	if (!occupied || vp->ops->state(vp) != HVPM_STATUS_SUCCESS)
-		return;
-	for_each_set_bit(sint, &occupied, HVPM_SINT_COUNT)
-		if (vp->ops->sint(vp, sint) & HVPM_SINT_MASKED &&
-		    vp->ops->timer_waits(vp, sint))
+	vp->behind = 0;
+	if (sints && vp->ops->state(vp) == HVPM_STATUS_SUCCESS)
+		for_each_set_bit(sint, &sints, HVPM_SINT_COUNT)
 			vp_deliver(vp, sint);
 }
 
@@ -186,10 +181,11 @@ void hvpm_vp_reset(struct hvpm_vp *vp)
 {
 	LIST_HEAD(removed);
 
+	/* At once, or what is popped in between could come back behind the reset. */
 	spin_lock(&vp->queue.lock);
 	vp->resets++;
-	spin_unlock(&vp->queue.lock);
 	hvpm_queue_remove(&vp->queue, NULL, &removed);
+	spin_unlock(&vp->queue.lock);
 	hvpm_port_free_list(&removed);
 }
 

@@ -22,6 +22,9 @@ struct hvpm_vp;
 /* Vectors below are exceptions: no interrupt can be raised with them. */
 #define HVPM_FIRST_VECTOR		16
 
+/* Type of a synthetic timer's message: HvMessageTimerExpired. */
+#define HVPM_TIMER_EXPIRED		0x80000010
+
 /**
  * struct hvpm_vp_ops - how the core reaches a VP
  *
@@ -61,6 +64,8 @@ struct hvpm_vp_ops {
  * @slot: its number in &hvpm_partition.vps and &hvpm_partition.queued, constant
  * @resets: times the VP was reset, under queue.lock: a message that could not be
  *	written goes back to the queue only if there was none meanwhile
+ * @behind: SINTs whose slot was last seen with a timer's message in it, before
+ *	something queued: it is the queue's turn.  The VP's thread only
  * @queue: messages queued for it
  */
 struct hvpm_vp {
@@ -68,6 +73,7 @@ struct hvpm_vp {
 	struct hvpm_partition *partition;
 	unsigned int slot;
 	unsigned int resets;
+	unsigned long behind;
 	struct hvpm_queue queue;
 };
 
@@ -75,7 +81,7 @@ void hvpm_vp_init(struct hvpm_vp *vp, const struct hvpm_vp_ops *ops,
 		  struct hvpm_partition *partition, unsigned int slot);
 void hvpm_vp_post(struct hvpm_vp *vp, struct hvpm_buffer *buffer);
 void hvpm_vp_scan(struct hvpm_vp *vp);
-void hvpm_vp_scan_masked(struct hvpm_vp *vp);
+void hvpm_vp_scan_behind(struct hvpm_vp *vp);
 void hvpm_vp_reset(struct hvpm_vp *vp);
 void hvpm_vp_kick_queued(struct hvpm_partition *partition);
 

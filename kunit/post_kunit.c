@@ -467,6 +467,7 @@ static void any_vp_preferred(struct kunit *test)
 	slot = choose(test, vm);
 	KUNIT_EXPECT_NE(test, slot, 2);
 	idle(vm, slot);
+	idle(vm, 2);
 	/* All as busy: the preferred one. */
 	for (slot = 0; slot < FAKE_VPS; slot++)
 		fake_post(vm, 10 + slot, 1);

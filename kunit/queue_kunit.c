@@ -233,7 +233,9 @@ static void against_model(struct kunit *test)
 				port = rig->port[fake_random(test, MODEL_PORTS)];
 			else if (fake_random(test, 4))
 				break;
+			spin_lock(&rig->queue.lock);
 			hvpm_queue_remove(&rig->queue, port, &removed);
+			spin_unlock(&rig->queue.lock);
 			model_remove(test, model, rig, port, &removed);
 			break;
 		}
@@ -375,7 +377,9 @@ static void remove_during_arrivals(struct kunit *test)
 		if (i == 12)
 			sort(&rig->queue);
 	}
+	spin_lock(&rig->queue.lock);
 	hvpm_queue_remove(&rig->queue, rig->port[1], &removed);
+	spin_unlock(&rig->queue.lock);
 	list_for_each_entry(buffer, &removed, fifo) {
 		KUNIT_EXPECT_PTR_EQ(test, buffer->port, rig->port[1]);
 		left++;

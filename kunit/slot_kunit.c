@@ -16,6 +16,9 @@ static struct fake_vp *make_vp(struct kunit *test)
 	return fake;
 }
 
+/* What the last claim found in the slot. */
+static u32 type;
+
 static void empty(struct kunit *test)
 {
 	struct fake_vp *fake = make_vp(test);
@@ -24,7 +27,7 @@ static void empty(struct kunit *test)
 	fake->slot[SINT].flags = HVPM_MESSAGE_PENDING;
 	fake->slot[SINT - 1].type = 1;
 	fake->slot[SINT + 1].type = 1;
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), 1);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), 1);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_READ], 1u);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_SET_PENDING], 0u);
 }
@@ -37,7 +40,7 @@ static void every_type_is_full(struct kunit *test)
 	for (bit = 0; bit < 32; bit++) {
 		fake->slot[SINT].type = BIT(bit);
 		fake->slot[SINT].flags = 0;
-		KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), 0);
+		KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), 0);
 		KUNIT_EXPECT_EQ(test, (int)fake->slot[SINT].flags,
 				HVPM_MESSAGE_PENDING);
 	}
@@ -49,14 +52,14 @@ static void full(struct kunit *test)
 
 	fake->slot[SINT].type = 1;
 	fake->slot[SINT].flags = 0xfe;
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), 0);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), 0);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_SET_PENDING], 1u);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_READ], 2u);
 	KUNIT_EXPECT_EQ(test, (int)fake->slot[SINT].flags, 0xff);
 	KUNIT_EXPECT_EQ(test, fake->slot[SINT].type, 1u);
 
 	/* Told already: not again. */
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), 0);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), 0);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_SET_PENDING], 1u);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_READ], 3u);
 }
@@ -66,20 +69,20 @@ static void faults(struct kunit *test)
 	struct fake_vp *fake = make_vp(test);
 
 	fake->error[FAKE_READ] = -EFAULT;
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), -EFAULT);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_SET_PENDING], 0u);
 
 	fake = make_vp(test);
 	fake->slot[SINT].type = 1;
 	fake->error[FAKE_SET_PENDING] = -EFAULT;
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), -EFAULT);
 
 	/* The page goes between the two looks. */
 	fake = make_vp(test);
 	fake->slot[SINT].type = 1;
 	fake->error[FAKE_READ] = -EFAULT;
 	fake->error_from[FAKE_READ] = 1;
-	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT), -EFAULT);
+	KUNIT_EXPECT_EQ(test, hvpm_slot_claim(&fake->vp, SINT, &type), -EFAULT);
 	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_READ], 2u);
 }
 
@@ -131,7 +134,7 @@ static void every_interleaving(struct kunit *test)
 				fake->slot[SINT].type = 1;
 				fake->slot[SINT].flags =
 					pending ? HVPM_MESSAGE_PENDING : 0;
-				ret = hvpm_slot_claim(&fake->vp, SINT);
+				ret = hvpm_slot_claim(&fake->vp, SINT, &type);
 				KUNIT_ASSERT_GE(test, ret, 0);
 				/* Into a slot that is full nothing may go. */
 				if (ret)

@@ -123,36 +123,37 @@ static void pending_flag(struct kunit *test)
 		}
 }
 
-/* In front of KVM's timers: what is masked and what a timer waits for. */
-static void masked_before_timers(struct kunit *test)
+/* A timer that comes first each time, and the queue: they take turns. */
+static void turns_with_a_timer(struct kunit *test)
 {
 	struct fake_partition *vm = make_vm(test, 1);
 	struct fake_vp *fake = &vm->vp[0];
-	unsigned int masked, timer, i;
+	unsigned int i;
 
-	hvpm_vp_scan_masked(&fake->vp);
+	hvpm_vp_scan_behind(&fake->vp);
 	for (i = 0; i < FAKE_OPS; i++)
 		KUNIT_EXPECT_EQ(test, fake->calls[i], 0u);
 
-	for (masked = 0; masked < 2; masked++)
-		for (timer = 0; timer < 2; timer++) {
-			fake->sint[SINT] = FAKE_VECTOR + SINT +
-					   (masked ? HVPM_SINT_MASKED : 0);
-			fake->timers = BIT(SINT + 1) | (timer ? BIT(SINT) : 0);
-			fake_post(vm, PORT, 1);
-			hvpm_vp_scan_masked(&fake->vp);
-			KUNIT_EXPECT_EQ(test, fake->slot[SINT].type,
-					masked && timer ? 1u : 0u);
-			/* Whoever comes here, the scan behind the timers follows. */
-			KUNIT_EXPECT_TRUE(test, fake_marked(vm, 0));
-			hvpm_vp_scan(&fake->vp);
-			KUNIT_EXPECT_EQ(test, fake->slot[SINT].type, 1u);
-			KUNIT_EXPECT_EQ(test, (int)fake->slot[SINT].flags,
-					timer ? HVPM_MESSAGE_PENDING : 0);
-			KUNIT_EXPECT_FALSE(test, fake_marked(vm, 0));
-			fake->slot[SINT].type = 0;
-		}
-	KUNIT_EXPECT_EQ(test, fake->interrupts, 2u);
+	/* A message of any other kind gives no turn. */
+	fake->slot[SINT].type = HVPM_TIMER_EXPIRED + 1;
+	for (i = 1; i <= 4; i++)
+		fake_post(vm, PORT, i);
+	hvpm_vp_scan(&fake->vp);
+	fake->slot[SINT].type = 0;
+	hvpm_vp_scan_behind(&fake->vp);
+	KUNIT_EXPECT_EQ(test, fake->slot[SINT].type, 0u);
+
+	for (i = 0; i < 8; i++) {
+		hvpm_vp_scan_behind(&fake->vp);
+		if (!fake->slot[SINT].type)
+			fake->slot[SINT].type = HVPM_TIMER_EXPIRED;
+		hvpm_vp_scan(&fake->vp);
+		KUNIT_EXPECT_EQ(test, fake->slot[SINT].type,
+				i % 2 ? 1u : HVPM_TIMER_EXPIRED);
+		fake->slot[SINT].type = 0;
+		fake->slot[SINT].flags = 0;
+	}
+	KUNIT_EXPECT_FALSE(test, fake_marked(vm, 0));
 }
 
 /* What arrives while the slot is written finds it full and says so. */
@@ -758,7 +759,7 @@ static struct kunit_case vp_cases[] = {
 	KUNIT_CASE(nothing_queued),
 	KUNIT_CASE(busy_slot),
 	KUNIT_CASE(pending_flag),
-	KUNIT_CASE(masked_before_timers),
+	KUNIT_CASE(turns_with_a_timer),
 	KUNIT_CASE(arrival_during_scan),
 	KUNIT_CASE(sints_are_independent),
 	KUNIT_CASE(ports_share_a_fifo),

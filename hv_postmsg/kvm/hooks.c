@@ -204,7 +204,7 @@ DEFINE_CALLBACK(on_hypercall, decide_hypercall, replace_hypercall)
  * void kvm_hv_process_stimers(struct kvm_vcpu *vcpu)
  *
  * KVM's timers go first.  One that wrote a slot may have erased MessagePending:
- * the scan sets it again.  Only a masked SINT's queue goes before them.
+ * the scan sets it again.  What was behind one last time goes before them.
  */
 static __always_inline bool decide_process_stimers(const struct pt_regs *regs)
 {
@@ -222,7 +222,7 @@ static void replace_process_stimers(struct kvm_vcpu *vcpu)
 	if (vm)
 		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
 	if (vp)
-		hvpm_vp_scan_masked(vp);
+		hvpm_vp_scan_behind(vp);
 	static_call_cond(body_process_stimers)(vcpu);
 	if (vp)
 		hvpm_vp_scan(vp);
