@@ -497,22 +497,28 @@ static void runner_free(struct runner *runner)
 #define WAIT_ASLEEP(runner) \
 	WAIT_FOR(stat_of(runner, "blocking") == 1, "VP asleep")
 
+/* A number in a file of /proc that has lines of names and numbers. */
+static unsigned long number_after(const char *text, const char *name)
+{
+	const char *at = strstr(text, name);
+
+	TEST_ASSERT(at, "no line with %s", name);
+	return strtoul(at + strlen(name), NULL, 10);
+}
+
 /* Times the thread was given a CPU. */
 static unsigned long turns(struct runner *runner)
 {
-	unsigned long voluntary, other;
-	char path[64], text[4096] = "", *at;
+	char path[64], text[4096] = "";
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/status", runner->tid);
 	file = fopen(path, "r");
 	TEST_ASSERT(file, "%s: %s", path, strerror(errno));
-	fread(text, 1, sizeof(text) - 1, file);
+	TEST_ASSERT(fread(text, 1, sizeof(text) - 1, file), "%s is empty", path);
 	fclose(file);
-	at = strstr(text, "\nvoluntary_ctxt_switches:");
-	TEST_ASSERT(at && sscanf(at, " voluntary_ctxt_switches: %lu nonvoluntary_ctxt_switches: %lu",
-				 &voluntary, &other) == 2, "%s", path);
-	return voluntary + other;
+	return number_after(text, "\nvoluntary_ctxt_switches:") +
+	       number_after(text, "\nnonvoluntary_ctxt_switches:");
 }
 
 /* What a VP that sleeps does not change. */
