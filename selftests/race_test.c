@@ -13,6 +13,8 @@
  */
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "slot.h"
@@ -594,6 +596,87 @@ TEST_F(slot, detached_at_each_moment)
 	race_end(&race);
 	EXPECT_LT(0, race.count[0]);
 	EXPECT_LT(0, race.count[1]);
+}
+
+/* --- a process ends --- */
+
+/*
+ * A child that holds what its @prepare gives it until it is told to end, having
+ * sent the file to its parent.
+ */
+struct child {
+	pid_t pid;
+	int socket;
+	int file;
+};
+
+static void child_start(struct child *child, int (*prepare)(void *arg), void *arg)
+{
+	int sockets[2];
+	char byte;
+
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "socketpair");
+	child->pid = fork();
+	TEST_ASSERT(child->pid >= 0, "fork: %s", strerror(errno));
+	if (!child->pid) {
+		close(sockets[0]);
+		child->file = prepare(arg);
+		hvpm_send_fd(sockets[1], child->file);
+		close(child->file);
+		_exit(read(sockets[1], &byte, 1) < 0);
+	}
+	close(sockets[1]);
+	child->socket = sockets[0];
+	child->file = hvpm_receive_fd(sockets[0]);
+}
+
+static void child_end(struct child *child)
+{
+	close(child->socket);
+	TEST_ASSERT(waitpid(child->pid, NULL, 0) == child->pid, "waitpid: %s",
+		    strerror(errno));
+}
+
+static struct child child;
+
+/* It takes long to end a partition with many connections. */
+static int connected_partition(void *port)
+{
+	int partition = hvpm_create_host_partition();
+	unsigned int i;
+
+	for (i = 0; i < 500; i++)
+		hvpm_connect(partition, i + 1, *(int *)port, 0);
+	return partition;
+}
+
+static void act_close_file(struct race *race)
+{
+	close(child.file);
+}
+
+/* Without a port or an endpoint of its own: nothing but its file keeps it. */
+TEST_F(slot, closed_while_its_process_ends)
+{
+	int owner, endpoint, port;
+	struct race race;
+
+	owner = hvpm_create_host_partition();
+	endpoint = hvpm_create_endpoint(owner, 0);
+	hvpm_create_endpoint_port(owner, PORT, endpoint, HV_POSTMSG_PORT_SHARED,
+				  0);
+	port = hvpm_port_fd(owner, PORT);
+	race_begin(&race, self, act_close_file, 2000000, 80);
+	for_each_round(&race) {
+		child_start(&child, connected_partition, &port);
+		race_start(&race);
+		child_end(&child);
+		race_join(&race);
+	}
+	race_end(&race);
+	close(port);
+	close(endpoint);
+	hvpm_close_partition(owner);
 }
 
 TEST_HARNESS_MAIN

@@ -418,21 +418,40 @@ TEST_F(slot, timer_erases_pending_of_a_sint_without_eoi)
 }
 
 /*
- * KVM takes the interrupt that a masked SINT does not have for a failure, and
- * writes the timer's message again after each EOM.  The queue has its turn all
- * the same.
+ * KVM takes an interrupt that cannot be raised for a failure, and writes the
+ * timer's message again after each EOM.  The queue has its turn all the same.
  */
+static void expect_turns(struct _test_data_slot *self,
+			 struct __test_metadata *_metadata)
+{
+	unsigned int i;
+
+	erase_pending(self, _metadata);
+	for (i = 1; i <= 2; i++) {
+		EXPECT_SLOT(self->vp, SINT, i, true);
+		EXPECT_TAKE(self->vp, SINT, i);
+		EXPECT_TIMER(self->vp, SINT, 0, i < 2);
+		if (i < 2)
+			EXPECT_TAKE_TIMER(self->vp, SINT, 0);
+		hvpm_vp_poke(self->vp);
+	}
+	EXPECT_QUEUED(0);
+	EXPECT_INTERRUPTS(self->vp, 0);
+}
+
 TEST_F(slot, timer_erases_pending_of_a_masked_sint)
 {
 	set_sint(self->vp, SINT, HV_SYNIC_SINT_MASKED);
-	erase_pending(self, _metadata);
-	EXPECT_SLOT(self->vp, SINT, 1, true);
-	EXPECT_TAKE(self->vp, SINT, 1);
-	EXPECT_SLOT(self->vp, SINT, 2, true);
-	EXPECT_TAKE(self->vp, SINT, 2);
-	EXPECT_QUEUED(0);
-	EXPECT_TIMER(self->vp, SINT, 0, false);
-	EXPECT_INTERRUPTS(self->vp, 0);
+	expect_turns(self, _metadata);
+}
+
+TEST_F(slot, timer_erases_pending_without_an_apic)
+{
+	uint32_t msr = APIC_BASE_MSR + (APIC_SPIV >> 4);
+	uint64_t spiv = hvpm_vp_rdmsr(self->vp, msr);
+
+	hvpm_vp_wrmsr(self->vp, msr, spiv & ~APIC_SPIV_APIC_ENABLED);
+	expect_turns(self, _metadata);
 }
 
 /* Unmasked, such a timer's message comes once more, and that is the last. */
