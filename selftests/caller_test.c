@@ -1804,12 +1804,12 @@ static __u64 faulting_ip(const struct guest *guest)
 }
 
 /* An invalid-opcode exception: no message, no status, no register changed. */
-TEST_F(intruder, invalid_opcode)
+static void invalid_opcode(struct __test_metadata *_metadata, struct world *world)
 {
 	const __u32 connections[] = { TO_SELF, TO_ENDPOINT, TO_OTHER, UNKNOWN };
 	const __u64 controls[] = { CALL_POST_MESSAGE, CALL_POST_MESSAGE | CALL_FAST, 0x7f };
-	struct world *world = &self->world;
 	struct hv_postmsg_partition_stats stats_before, stats_after;
+	const enum mode mode = world->guest.mode;
 	struct traces before, after;
 	unsigned int i, j;
 
@@ -1826,12 +1826,48 @@ TEST_F(intruder, invalid_opcode)
 			set_sregs(_metadata, &world->guest, world->guest.vp[0].fd);
 		}
 	}
-	for (i = 0; i < world->guest.vps && variant->mode != VIRTUAL_8086; i++)
+	for (i = 0; i < world->guest.vps && mode != VIRTUAL_8086; i++)
 		ASSERT_EQ(DONE, enter_vp(&world->guest, i));
 	take_traces(_metadata, world, &after);
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
 	ASSERT_EQ(0, plain_partition_stats(world->partition, &stats_after));
 	EXPECT_EQ(0, memcmp(&stats_before, &stats_after, sizeof(stats_before)));
+}
+
+TEST_F(intruder, invalid_opcode)
+{
+	invalid_opcode(_metadata, &self->world);
+}
+
+/* Whether it would have the privilege, and who would enforce it, is no matter. */
+TEST_F(intruder, invalid_opcode_before_privilege)
+{
+	const struct {
+		__u32 privileges;
+		bool enforce;
+		__u32 flags;
+	} cases[] = {
+		{ 0, false, 0 },
+		{ 0, true, 0 },
+		{ PRIVILEGE_POST, true, 0 },
+		{ 0, false, HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE },
+		{ 0, true, HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE },
+		{ PRIVILEGE_POST, true, HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct guest_config config = {
+			.mode = variant->mode,
+			.privilege_level = variant->privilege_level,
+			.privileges = cases[i].privileges,
+			.enforce = cases[i].enforce,
+		};
+
+		leave_world(&self->world);
+		make_world(_metadata, &self->world, &config, cases[i].flags);
+		invalid_opcode(_metadata, &self->world);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -99,12 +99,20 @@ static void wait_for(volatile uint64_t *counter, uint64_t count)
 		    *counter - start, count, PATIENCE / 1000);
 }
 
+static time_t seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
 /* Wait until a counter of the guest is not 0 any more. */
 static void wait_for_first(volatile uint32_t *counter)
 {
-	unsigned int i;
+	time_t end = seconds() + PATIENCE / 1000;
 
-	for (i = 0; i < PATIENCE && !*counter; i++)
+	while (!*counter && seconds() < end)
 		usleep(1000);
 	TEST_ASSERT(*counter, "nothing in %u s", PATIENCE / 1000);
 }
@@ -420,7 +428,6 @@ TEST_F(life, delete_port_while_posting)
 	EXPECT_EQ(0, stats.queued);
 	EXPECT_EQ(stats.posted, stats.delivered + stats.freed);
 	/* 0x12 between disconnect and connect, 0x11 before. */
-	EXPECT_LE(0, statuses(&traffic, HV_STATUS_INVALID_CONNECTION_ID));
 	for (i = 0; i < 2; i++)
 		traffic.from->vps[i].guest->data[DATA_STATUS +
 			HV_STATUS_INVALID_CONNECTION_ID] = 0;
@@ -634,7 +641,7 @@ static int step_take(struct steps *steps)
 
 /*
  * Ports follow one another under one ID. What belonged to one of them, messages,
- * counters, connections and files, is not its successor's, and never becomes it.
+ * counters, connections, files, is not its successor's, and never becomes it.
  */
 TEST_F(life, port_created_anew_inherits_nothing)
 {
@@ -772,12 +779,12 @@ TEST_F(life, inactive_and_active_again)
 #define CROWD		3		/* VMs */
 #define CROWD_VPS	2		/* VPs of each, with a port each */
 #define TARGETS		(CROWD * CROWD_VPS)
-#define ROUNDS		40		/* ports deleted by each VM's owner */
+#define ROUNDS		32		/* ports deleted by each VM's owner */
 #define GENERATIONS	64		/* of a port's ID, at most */
 
 /*
- * Each generation of a port has connections of its own, so a message tells by its
- * type, which is its connection's ID, whose it was.
+ * Each generation of a port has connections of its own, so a message tells by
+ * its type, which is its connection's ID, whose it was.
  */
 #define CROWD_ID(target, generation) \
 	(1 + (target) * GENERATIONS + (generation))
@@ -834,8 +841,8 @@ static void crowd_post(struct hvpm_guest *guest, unsigned int target)
 }
 
 /*
- * Of the messages of one sender to one generation, what is freed is the end; and
- * none comes after one to the port's successor.
+ * Of the messages of one sender to one generation, what is freed is the end;
+ * and none comes after one to the port's successor.
  */
 static bool crowd_take(struct hvpm_guest *guest)
 {
@@ -1091,7 +1098,8 @@ static void crowd_end(struct crowd *crowd)
 {
 	struct hv_postmsg_partition_stats stats;
 	struct hvpm_guest *guest;
-	unsigned int i, tries;
+	unsigned int i;
+	time_t end;
 
 	for (i = 0; i < TARGETS; i++)
 		crowd->vm[i / CROWD_VPS]->vps[i % CROWD_VPS].guest->data[DATA_STOP] =
@@ -1101,10 +1109,11 @@ static void crowd_end(struct crowd *crowd)
 		if (!guest->data[DATA_QUIET])
 			wait_for(&guest->data[DATA_QUIET], 1);
 	}
+	end = seconds() + PATIENCE / 1000;
 	for (i = 0; i < CROWD; i++) {
-		for (tries = 0; tries < PATIENCE; tries++) {
+		for (;;) {
 			hvpm_partition_stats(crowd->vm[i]->partition, &stats);
-			if (!stats.queued)
+			if (!stats.queued || seconds() >= end)
 				break;
 			usleep(1000);
 		}
@@ -1127,9 +1136,9 @@ static uint64_t crowd_accepted(struct crowd *crowd, unsigned int sender,
 }
 
 /*
- * The books of all generations of a port: all that was accepted was received, but
- * for the end of what each sender had posted when it was deleted. Adds to what its
- * partition has to have counted.
+ * The books of all generations of a port: all that was accepted was received,
+ * but for the end of what each sender had posted when it was deleted. Adds to
+ * what its partition has to have counted.
  */
 static void crowd_check_port(struct crowd *crowd, unsigned int target,
 			     struct hv_postmsg_partition_stats *sum)
@@ -1141,7 +1150,8 @@ static void crowd_check_port(struct crowd *crowd, unsigned int target,
 	int64_t told;
 
 	for (generation = 0; generation <= last; generation++) {
-		posted = received = 0;
+		posted = 0;
+		received = 0;
 		for (sender = 0; sender < TARGETS; sender++) {
 			given = crowd_accepted(crowd, sender, target, generation);
 			taken = crowd->ledger[vm]->received[vp][sender][generation];
@@ -1195,10 +1205,10 @@ static void crowd_check_answers(struct crowd *crowd, unsigned int vm,
 }
 
 /*
- * Three VMs post to each other's ports and their own, which meanwhile are deleted
- * and created anew, disconnected and connected, and made inactive and active, by
- * five threads. The receivers check each message; in the end the books of each
- * generation of each port are balanced.
+ * Three VMs post to each other's ports and their own, which meanwhile are
+ * deleted and created anew, disconnected and connected, and made inactive and
+ * active, by five threads. The receivers check each message; in the end the
+ * books of each generation of each port are balanced.
  */
 TEST_F(life, everything_at_once)
 {

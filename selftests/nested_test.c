@@ -106,11 +106,6 @@ static uint64_t l1_run(struct hvpm_guest *guest, uint64_t l2)
 
 /* --- the host --- */
 
-#define REQUIRE_SVM() do {						\
-	if (!kvm_cpu_has(X86_FEATURE_SVM))				\
-		SKIP(return, "no nested SVM in this KVM");		\
-} while (0)
-
 static void prepare_l1(struct hvpm_vp *vp)
 {
 	vm_vaddr_t gva;
@@ -134,6 +129,8 @@ static void call_by_l2(struct _test_data_slot *self,
 	struct hvpm_watch watch;
 	uint64_t exit_code;
 
+	if (!kvm_cpu_has(X86_FEATURE_SVM))
+		SKIP(return, "no nested SVM in this KVM");
 	prepare_l1(vp);
 	vp->guest->data[DATA_INTERCEPT] = intercept;
 	vp->guest->data[DATA_ENLIGHTENED] = enlightened;
@@ -165,38 +162,32 @@ static void call_by_l2(struct _test_data_slot *self,
 
 TEST_F(slot, call_by_l2_goes_to_l1)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, true, true, false);
 }
 
 TEST_F(slot, call_by_l2_goes_to_l1_without_the_module)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, false, true, false);
 }
 
 TEST_F(slot, call_by_l2_is_no_instruction)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, true, false, false);
 }
 
 TEST_F(slot, call_by_l2_is_no_instruction_without_the_module)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, false, false, false);
 }
 
 /* Only TLB flushes are what KVM then answers itself. */
 TEST_F(slot, direct_call_by_l2_goes_to_l1)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, true, true, true);
 }
 
 TEST_F(slot, direct_call_by_l2_is_no_instruction)
 {
-	REQUIRE_SVM();
 	call_by_l2(self, _metadata, true, false, true);
 }
 
@@ -251,6 +242,8 @@ static void message_ends_l2(struct _test_data_slot *self,
 	struct hvpm_vp *vp = self->vp;
 	unsigned int i;
 
+	if (!kvm_cpu_has(X86_FEATURE_SVM))
+		SKIP(return, "no nested SVM in this KVM");
 	prepare_l1(vp);
 	for (i = 0; i < 10; i++) {
 		start_l2(vp, l2);
@@ -276,13 +269,11 @@ static void message_ends_l2(struct _test_data_slot *self,
 
 TEST_F(slot, message_interrupts_spinning_l2)
 {
-	REQUIRE_SVM();
 	message_ends_l2(self, _metadata, l2_spin);
 }
 
 TEST_F(slot, message_interrupts_halted_l2)
 {
-	REQUIRE_SVM();
 	message_ends_l2(self, _metadata, l2_halt);
 }
 
