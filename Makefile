@@ -66,7 +66,7 @@ kunit: setup-kunit build/linux-$(KERNEL)/.extracted
 	@kunit/run $(KERNEL)
 
 .PHONY: selftests
-selftests: setup-lab-$(KERNEL)
+selftests: setup-tests-$(KERNEL)
 	@selftests/run $(KERNEL) $(TESTS)
 
 .PHONY: lint
