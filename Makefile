@@ -7,7 +7,8 @@
 #                     the module for a supported Debian kernel, below build/
 #   make demo [KERNEL=...]
 #   make check        kunit + selftests on both kernels + lint
-#   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | lint
+#   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | vmbus KERNEL=... |
+#        lint
 #   make breaks KERNEL=... [BREAKS="WORD..."]
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
@@ -68,6 +69,10 @@ kunit: setup-kunit build/linux-$(KERNEL)/.extracted
 .PHONY: selftests
 selftests: setup-tests-$(KERNEL)
 	@selftests/run $(KERNEL) $(TESTS)
+
+.PHONY: vmbus
+vmbus: setup-lab-$(KERNEL)
+	@selftests/vmbus $(KERNEL)
 
 .PHONY: lint
 lint: setup-lint
