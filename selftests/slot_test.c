@@ -582,6 +582,32 @@ TEST_F(slot, vmm_msr_writes_keep_the_queue)
 	EXPECT_TAKE(self->vp, SINT, 1);
 }
 
+/* They are a reason to look at it. */
+TEST_F(slot, vmm_msr_writes_are_triggers)
+{
+	const struct {
+		uint32_t msr;
+		uint64_t value;
+	} writes[] = {
+		{ HV_X64_MSR_SCONTROL, HV_SYNIC_CONTROL_ENABLE },
+		{ HV_X64_MSR_SIMP,
+		  self->vp->guest->slots_gpa | HV_SYNIC_SIMP_ENABLE },
+		{ HV_X64_MSR_SINT0 + SINT, HVPM_VECTOR(0, SINT) },
+	};
+	unsigned int i;
+
+	POST_AND_POKE(0);
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		POST_AND_POKE(i + 1);
+		empty_slot(self->vp, SINT);
+		hvpm_vp_poke(self->vp);
+		EXPECT_SLOT_EMPTY(self->vp, SINT);
+		vcpu_set_msr(self->vp->vcpu, writes[i].msr, writes[i].value);
+		hvpm_vp_poke(self->vp);
+		EXPECT_SLOT(self->vp, SINT, i + 1, false);
+	}
+}
+
 /* --- slots that cannot be written --- */
 
 /* A region of guest memory of its own, for a SIM page. */

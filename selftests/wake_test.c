@@ -11,8 +11,9 @@
 
 #include "apic.h"
 
-/* Set when the guest is about to wait. */
+/* Set when the guest is about to wait, and to stop it. */
 #define DATA_WAITING	0
+#define DATA_STOP	1
 
 static uint64_t guest_wait_halted(struct hvpm_guest *guest, uint64_t sint)
 {
@@ -33,17 +34,26 @@ static uint64_t guest_wait_running(struct hvpm_guest *guest, uint64_t sint)
 	return 0;
 }
 
-/* Have the VP wait for an interrupt of the SINT in a thread of its own. */
+/* Have the VP run a function in a thread of its own, and wait for it to begin. */
+static void start_function(struct hvpm_vp *vp,
+			   uint64_t (*function)(struct hvpm_guest *guest,
+						uint64_t argument),
+			   uint64_t argument)
+{
+	vp->guest->data[DATA_WAITING] = 0;
+	vp->guest->argument[0] = (uint64_t)function;
+	vp->guest->argument[1] = argument;
+	hvpm_vp_command_start(vp, HVPM_CALL);
+	while (!vp->guest->data[DATA_WAITING])
+		sched_yield();
+}
+
+/* Have the VP wait for an interrupt of the SINT. */
 static void start_waiting(struct hvpm_vp *vp,
 			  uint64_t (*wait)(struct hvpm_guest *guest,
 					   uint64_t sint))
 {
-	vp->guest->data[DATA_WAITING] = 0;
-	vp->guest->argument[0] = (uint64_t)wait;
-	vp->guest->argument[1] = SINT;
-	hvpm_vp_command_start(vp, HVPM_CALL);
-	while (!vp->guest->data[DATA_WAITING])
-		sched_yield();
+	start_function(vp, wait, SINT);
 }
 
 /* From there to HLT, and to where KVM puts the thread to sleep. */
@@ -132,6 +142,54 @@ TEST_F(slot, eom_from_another_vp_interrupts)
 	hvpm_vp_wrmsr(self->other, HV_X64_MSR_EOM, 0);
 	hvpm_vp_command_join(self->vp);
 	EXPECT_SLOT(self->vp, SINT, 1, false);
+}
+
+/* --- a slot that another VP looks into --- */
+
+static uint64_t guest_run(struct hvpm_guest *guest, uint64_t unused)
+{
+	guest->data[DATA_WAITING] = 1;
+	while (!guest->data[DATA_STOP])
+		cpu_relax();
+	return 0;
+}
+
+/* Take @count messages out of the slot of VP 0; how many were whole and in order. */
+static uint64_t guest_take_from_first(struct hvpm_guest *guest, uint64_t count)
+{
+	struct hv_postmsg_message *message = &guest->message;
+	struct hvpm_payload head;
+	uint64_t i, whole = 0;
+
+	guest->data[DATA_WAITING] = 1;
+	for (i = 0; i < count; i++) {
+		while (!hvpm_guest_take(hvpm_guests[0], SINT, message))
+			cpu_relax();
+		whole += message->type == TYPE + i &&
+			 hvpm_payload_check(message->payload, message->type,
+					    message->payload_size, &head) &&
+			 head.sequence == i;
+	}
+	return whole;
+}
+
+/* Whoever sees the type sees the rest. */
+TEST_F(slot, type_is_written_last)
+{
+	const unsigned int count = 300;
+	unsigned int i;
+
+	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SINT0 + SINT, HV_SYNIC_SINT_MASKED);
+	start_function(self->vp, guest_run, 0);
+	start_function(self->other, guest_take_from_first, count);
+	for (i = 0; i < count; i++)
+		ASSERT_EQ(HV_STATUS_SUCCESS,
+			  hvpm_post(self->host, CONNECTION, TYPE + i, SIZE, 0,
+				    0, i));
+	hvpm_vp_command_join(self->other);
+	self->vp->guest->data[DATA_STOP] = 1;
+	hvpm_vp_command_join(self->vp);
+	EXPECT_EQ(count, self->other->guest->result[0]);
 }
 
 /* --- with a dirty ring --- */
