@@ -693,8 +693,9 @@ TEST_F(slot, sim_page_read_only)
 	EXPECT_SLOT(self->vp, SINT, 0, false);
 }
 
-/* The memory is there, but the VMM has taken its own access away. */
-TEST_F(slot, sim_page_unmapped_by_the_vmm)
+/* The memory is there, but the VMM has taken some of its own access away. */
+static void sim_page_protected(struct _test_data_slot *self,
+			       struct __test_metadata *_metadata, int protection)
 {
 	struct hv_postmsg_message *slots;
 
@@ -702,7 +703,7 @@ TEST_F(slot, sim_page_unmapped_by_the_vmm)
 				    REGION_GPA, REGION_SLOT, REGION_PAGES, 0);
 	slots = addr_gpa2hva(self->vm->vm, REGION_GPA);
 	memset(slots, 0, 4096);
-	ASSERT_EQ(0, mprotect(slots, 4096, PROT_NONE));
+	ASSERT_EQ(0, mprotect(slots, 4096, protection));
 	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP,
 		      REGION_GPA | HV_SYNIC_SIMP_ENABLE);
 	expect_stuck(self, _metadata);
@@ -712,6 +713,17 @@ TEST_F(slot, sim_page_unmapped_by_the_vmm)
 	EXPECT_EQ(TYPE + 0, slots[SINT].type);
 	EXPECT_INTERRUPTS(self->vp, 1);
 	EXPECT_QUEUED(0);
+}
+
+TEST_F(slot, sim_page_unmapped_by_the_vmm)
+{
+	sim_page_protected(self, _metadata, PROT_NONE);
+}
+
+/* It looks empty, and then cannot be written. */
+TEST_F(slot, sim_page_write_protected_by_the_vmm)
+{
+	sim_page_protected(self, _metadata, PROT_READ);
 }
 
 /* A page that is not resident is brought in, as for any write by KVM. */
