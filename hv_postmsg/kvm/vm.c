@@ -125,7 +125,8 @@ static const struct hvpm_partition_ops vm_ops = {
  * hvpm_vm_encrypted - are slots and input blocks of a VM out of reach?
  * @kvm: the VM
  *
- * Final once the VM has a vCPU.
+ * Final once the VM has a vCPU, unless its VMM moves another VM's encryption
+ * context to it, which KVM does not tell.
  *
  * Return: true if its memory or state is encrypted.
  */
