@@ -11,6 +11,7 @@
 #include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "connection.h"
 #include "endpoint.h"
@@ -19,6 +20,9 @@
 #include "vp.h"
 
 static struct workqueue_struct *shutdown_queue;
+
+/* Partitions there are, those included that have ended and are not freed yet. */
+static atomic_t partition_count = ATOMIC_INIT(0);
 
 static void free_partition(struct work_struct *work)
 {
@@ -29,26 +33,18 @@ static void free_partition(struct work_struct *work)
 	partition->ops->free(partition);
 }
 
+/* Neither posters nor VP threads come near the queues any more. */
 static void finish_shutdown(struct work_struct *work)
 {
 	struct hvpm_partition *partition =
-		container_of(work, struct hvpm_partition, shutdown_work);
+		container_of(work, struct hvpm_partition, finish_work);
 	struct rb_node *node, *next;
 	struct rb_root ports;
 	struct hvpm_vp *vp;
 	unsigned long slot;
 
-	/* Every poster that saw a port alive has finished its push. */
-	synchronize_rcu();
-
-	/* Detaching may take long: whoever waits for a buffer waits in vain. */
-	mutex_lock(&partition->lock);
-	for (node = rb_first(&partition->ports); node; node = rb_next(node))
-		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
-	mutex_unlock(&partition->lock);
 	partition->ops->detach(partition);
 
-	/* Neither posters nor VP threads come near the queues any more. */
 	xa_for_each(&partition->vps, slot, vp)
 		hvpm_vp_reset(vp);
 
@@ -63,6 +59,36 @@ static void finish_shutdown(struct work_struct *work)
 		cond_resched();
 	}
 	hvpm_partition_put(partition);
+}
+
+static void vps_quiet(struct rcu_head *head)
+{
+	struct hvpm_partition *partition =
+		container_of(head, struct hvpm_partition, quiet);
+
+	queue_work(shutdown_queue, &partition->finish_work);
+}
+
+static void begin_to_finish(struct work_struct *work)
+{
+	struct hvpm_partition *partition =
+		container_of(work, struct hvpm_partition, shutdown_work);
+	struct rb_node *node;
+
+	/* Every poster that saw a port alive has finished its push. */
+	synchronize_rcu();
+
+	/* The rest may take long: whoever waits for a buffer waits in vain. */
+	mutex_lock(&partition->lock);
+	for (node = rb_first(&partition->ports); node; node = rb_next(node))
+		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+	mutex_unlock(&partition->lock);
+
+	/* No worker waits for a guest: there may be very many such guests. */
+	if (partition->ops->quiesce)
+		partition->ops->quiesce(partition, &partition->quiet, vps_quiet);
+	else
+		queue_work(shutdown_queue, &partition->finish_work);
 }
 
 /**
@@ -169,8 +195,10 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 	xa_init(&partition->vps);
 	partition->vp_limit = vp_limit;
 	init_waitqueue_head(&partition->post_wait);
-	INIT_WORK(&partition->shutdown_work, finish_shutdown);
+	INIT_WORK(&partition->shutdown_work, begin_to_finish);
+	INIT_WORK(&partition->finish_work, finish_shutdown);
 	INIT_RCU_WORK(&partition->free_work, free_partition);
+	atomic_inc(&partition_count);
 	return 0;
 }
 
@@ -193,6 +221,8 @@ void hvpm_partition_uninit(struct hvpm_partition *partition)
 	xa_destroy(&partition->vps);
 	bitmap_free(partition->queued);
 	free_percpu(partition->counters);
+	if (atomic_dec_and_test(&partition_count))
+		wake_up_var(&partition_count);
 }
 
 /**
@@ -347,14 +377,16 @@ int hvpm_partition_setup(void)
 /**
  * hvpm_partition_cleanup - module exit
  *
- * Every file is closed: waits for the shutdowns under way, then for what they
- * leave to RCU, then for what RCU hands to the workers.
+ * Every file is closed: waits for the partitions that are on their way out, then
+ * for what is left of their callbacks, of what they leave to RCU, and of workers.
  *
  * Context: may sleep.
  */
 void hvpm_partition_cleanup(void)
 {
-	flush_workqueue(shutdown_queue);
+	wait_var_event(&partition_count, !atomic_read(&partition_count));
+	/* vps_quiet() runs with bottom halves disabled. */
+	synchronize_rcu();
 	rcu_barrier();
 	destroy_workqueue(shutdown_queue);
 }

@@ -32,8 +32,11 @@ struct hvpm_vp;
  *	is, but its SynIC was never set up).  NULL: the partition has no VPs
  * @withdraw: make the partition unreachable for new calls of its VPs; must not
  *	wait.  Called once, under the partition's lock
- * @detach: wait until no VP uses the partition, and let go of the VM.  Called
- *	once, from a worker, no lock held
+ * @quiesce: have @func called with @head when no VP uses the partition any more,
+ *	however long that takes; must not wait for it.  Called once, behind
+ *	@withdraw, from a worker, no lock held.  NULL: no VP ever uses it
+ * @detach: let go of the VM.  Called once, behind that, from a worker, no lock
+ *	held
  * @free: free the memory; called from a worker, one RCU grace period after the
  *	last reference is gone
  */
@@ -41,6 +44,8 @@ struct hvpm_partition_ops {
 	struct hvpm_vp *(*find_vp)(struct hvpm_partition *partition, u32 index,
 				   enum hvpm_status *status);
 	void (*withdraw)(struct hvpm_partition *partition);
+	void (*quiesce)(struct hvpm_partition *partition, struct rcu_head *head,
+			rcu_callback_t func);
 	void (*detach)(struct hvpm_partition *partition);
 	void (*free)(struct hvpm_partition *partition);
 };
@@ -91,7 +96,9 @@ struct hvpm_partition_counters {
  * @starved: a host post was refused for lack of buffers and nothing was freed
  *	since: no POLLOUT
  * @high_water: greatest mark of a deleted port, under @lock
- * @shutdown_work: second half of hvpm_partition_shutdown()
+ * @shutdown_work: what hvpm_partition_shutdown() leaves to a worker
+ * @quiet: calls back when no VP uses the partition any more
+ * @finish_work: what is done then
  * @counters: statistics, written by any thread on its CPU
  */
 struct hvpm_partition {
@@ -116,6 +123,8 @@ struct hvpm_partition {
 	bool starved;
 	unsigned int high_water;
 	struct work_struct shutdown_work;
+	struct rcu_head quiet;
+	struct work_struct finish_work;
 	struct hvpm_partition_counters __percpu *counters;
 };
 

@@ -87,17 +87,20 @@ static void remove_from_table(struct hvpm_vm *vm)
 	wake_up_all(&vm_detached);
 }
 
+/*
+ * It may take as long as the VMM does not answer a page fault of a vCPU.  Nobody
+ * but this VM is concerned; meanwhile it cannot be attached anew.
+ */
+static void vm_quiesce(struct hvpm_partition *partition, struct rcu_head *head,
+		       rcu_callback_t func)
+{
+	call_srcu(&to_hvpm_vm(partition)->kvm->srcu, head, func);
+}
+
 static void vm_detach(struct hvpm_partition *partition)
 {
 	struct hvpm_vm *vm = to_hvpm_vm(partition);
 
-	/*
-	 * No vCPU thread works on the partition any more behind this.  It may
-	 * take as long as the VMM does not answer a page fault; nobody but this
-	 * VM has to wait for it, and as long as it takes the VM cannot be
-	 * attached anew.
-	 */
-	synchronize_srcu(&vm->kvm->srcu);
 	hvpm_owner_unbind(&vm->owner);
 	remove_from_table(vm);
 	fput(vm->file);
@@ -117,6 +120,7 @@ static void vm_free(struct hvpm_partition *partition)
 static const struct hvpm_partition_ops vm_ops = {
 	.find_vp = vm_find_vp,
 	.withdraw = vm_withdraw,
+	.quiesce = vm_quiesce,
 	.detach = vm_detach,
 	.free = vm_free,
 };
