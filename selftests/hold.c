@@ -25,7 +25,7 @@
 #define CHURN_BUFFERS		64
 #define CHURN_CONNECTIONS	1000
 #define CHURN_ENDPOINTS		50
-#define CHURN_PARTITIONS	30
+#define CHURN_PARTITIONS	100
 
 static void guest_sleep(struct hvpm_guest *guest)
 {
@@ -43,8 +43,10 @@ static void guest_post_forever(struct hvpm_guest *guest)
 		hvpm_guest_post(guest, CONNECTION, 1, HVPM_PAYLOAD_MIN, 0, 0);
 }
 
+/* Not with the device's own file: that would hold the module by itself. */
 static void stay(void)
 {
+	close(__hvpm_device());
 	puts("ready");
 	for (;;)
 		pause();
@@ -60,7 +62,6 @@ static void hold_halted(bool attached)
 	usleep(500000);
 	if (!attached)
 		close(vm->partition);
-	close(__hvpm_device());
 	stay();
 }
 
