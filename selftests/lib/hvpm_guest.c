@@ -6,7 +6,23 @@
 
 #include "apic.h"
 
+#define OPCODE_HLT	0xf4
+
 struct hvpm_guest *hvpm_guests[HVPM_MAX_VPS];
+
+/*
+ * STI takes effect after the next instruction, so what waits by STI and HLT
+ * misses no interrupt.  But if KVM has to act between the two, QEMU 7.2 forgets
+ * on the way back that STI was the last: the interrupt comes before HLT, which
+ * then sleeps for ever.  So an interrupt that finds HLT ahead skips it.  No
+ * processor does that to the pair, and HLT may end for no reason at any time.
+ */
+__attribute__((target("general-regs-only")))
+static void skip_hlt(struct ex_regs *regs)
+{
+	if (*(const uint8_t *)regs->rip == OPCODE_HLT)
+		regs->rip++;
+}
 
 /*
  * An interrupt comes at any place of the guest's code, and the library's entry
@@ -19,6 +35,7 @@ void hvpm_guest_interrupt(struct ex_regs *regs)
 	struct hvpm_guest *guest = hvpm_guests[which / HV_SYNIC_SINT_COUNT];
 
 	guest->interrupts[which % HV_SYNIC_SINT_COUNT]++;
+	skip_hlt(regs);
 	if (!guest->no_eoi)
 		wrmsr(APIC_BASE_MSR + (APIC_EOI >> 4), 0);
 }
