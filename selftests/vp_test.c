@@ -554,9 +554,9 @@ static bool sleeps_beside(struct runner *runner, struct hvpm_vp *busy)
 #define EXPECT_SLEEPS_ON(runner, busy) do {				\
 	unsigned int _tries = 0;					\
 									\
-	while (_tries < 10 && !sleeps_beside(runner, busy))		\
+	while (_tries < 50 && !sleeps_beside(runner, busy))		\
 		_tries++;						\
-	EXPECT_GT(10, _tries) TH_LOG("VP %u does not stay asleep",	\
+	EXPECT_GT(50, _tries) TH_LOG("VP %u does not stay asleep",	\
 				     (runner)->vp->index);		\
 } while (0)
 
