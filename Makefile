@@ -78,7 +78,7 @@ vmbus: setup-lab-$(KERNEL)
 lint: setup-lint
 	@selftests/lint
 
-# Not in check: it takes an hour.  BREAKS chooses, see selftests/breaks/run.
+# Not in check: it takes too long.  BREAKS chooses, see selftests/breaks/run.
 .PHONY: breaks
 breaks: setup-all build/linux-$(KERNEL)/.extracted
 	@selftests/breaks/run $(KERNEL) $(BREAKS)

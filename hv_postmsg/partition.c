@@ -69,19 +69,29 @@ static void vps_quiet(struct rcu_head *head)
 	queue_work(shutdown_queue, &partition->finish_work);
 }
 
-static void begin_to_finish(struct work_struct *work)
+/* Whoever waits for a buffer of one of the partition's ports tries again. */
+static void wake_posters_of_ports(struct hvpm_partition *partition)
+{
+	struct rb_node *node;
+
+	lockdep_assert_held(&partition->lock);
+
+	for (node = rb_first(&partition->ports); node; node = rb_next(node))
+		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+}
+
+/* The reference that keeps the partition is dropped by finish_shutdown(). */
+static void quiesce(struct work_struct *work)
 {
 	struct hvpm_partition *partition =
 		container_of(work, struct hvpm_partition, shutdown_work);
-	struct rb_node *node;
 
 	/* Every poster that saw a port alive has finished its push. */
 	synchronize_rcu();
 
 	/* The rest may take long: whoever waits for a buffer waits in vain. */
 	mutex_lock(&partition->lock);
-	for (node = rb_first(&partition->ports); node; node = rb_next(node))
-		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+	wake_posters_of_ports(partition);
 	mutex_unlock(&partition->lock);
 
 	/* No worker waits for a guest: there may be very many such guests. */
@@ -195,7 +205,7 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 	xa_init(&partition->vps);
 	partition->vp_limit = vp_limit;
 	init_waitqueue_head(&partition->post_wait);
-	INIT_WORK(&partition->shutdown_work, begin_to_finish);
+	INIT_WORK(&partition->shutdown_work, quiesce);
 	INIT_WORK(&partition->finish_work, finish_shutdown);
 	INIT_RCU_WORK(&partition->free_work, free_partition);
 	atomic_inc(&partition_count);
@@ -247,8 +257,6 @@ void hvpm_partition_put(struct hvpm_partition *partition)
  */
 int hvpm_partition_set_state(struct hvpm_partition *partition, bool active)
 {
-	struct rb_node *node;
-
 	mutex_lock(&partition->lock);
 	if (partition->dead) {
 		mutex_unlock(&partition->lock);
@@ -256,8 +264,7 @@ int hvpm_partition_set_state(struct hvpm_partition *partition, bool active)
 	}
 	WRITE_ONCE(partition->active, active);
 	/* A host poster that waits for a buffer is refused from now on. */
-	for (node = rb_first(&partition->ports); node; node = rb_next(node))
-		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+	wake_posters_of_ports(partition);
 	mutex_unlock(&partition->lock);
 
 	/* A post that is under way either saw the old state or is over. */

@@ -118,6 +118,17 @@ static void vp_deliver(struct hvpm_vp *vp, unsigned int sint)
 	hvpm_slot_interrupt(vp, sint);
 }
 
+/* With the SynIC or the SIM page disabled everything stays where it is. */
+static void vp_deliver_some(struct hvpm_vp *vp, unsigned long sints)
+{
+	unsigned int sint;
+
+	if (!sints || vp->ops->state(vp) != HVPM_STATUS_SUCCESS)
+		return;
+	for_each_set_bit(sint, &sints, HVPM_SINT_COUNT)
+		vp_deliver(vp, sint);
+}
+
 /**
  * hvpm_vp_scan - deliver what fits into the VP's message slots
  * @vp: the VP, on whose thread the call is made
@@ -133,16 +144,13 @@ void hvpm_vp_scan(struct hvpm_vp *vp)
 {
 	struct hvpm_queue *queue = &vp->queue;
 	unsigned long occupied;
-	unsigned int sint;
 
 	spin_lock(&queue->lock);
 	hvpm_queue_sort(queue);
 	occupied = queue->occupied;
 	spin_unlock(&queue->lock);
 
-	if (occupied && vp->ops->state(vp) == HVPM_STATUS_SUCCESS)
-		for_each_set_bit(sint, &occupied, HVPM_SINT_COUNT)
-			vp_deliver(vp, sint);
+	vp_deliver_some(vp, occupied);
 
 	spin_lock(&queue->lock);
 	vp_settle(vp);
@@ -163,12 +171,9 @@ void hvpm_vp_scan(struct hvpm_vp *vp)
 void hvpm_vp_scan_behind(struct hvpm_vp *vp)
 {
 	unsigned long sints = vp->behind & READ_ONCE(vp->queue.occupied);
-	unsigned int sint;
 
 	vp->behind = 0;
-	if (sints && vp->ops->state(vp) == HVPM_STATUS_SUCCESS)
-		for_each_set_bit(sint, &sints, HVPM_SINT_COUNT)
-			vp_deliver(vp, sint);
+	vp_deliver_some(vp, sints);
 }
 
 /**

@@ -4,7 +4,6 @@
  */
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -187,29 +186,6 @@ FIXTURE_TEARDOWN(life)
 }
 
 /* --- children --- */
-
-/*
- * Fork; the child dies with its parent.  Returns true in the child.  @sockets
- * is a pair: the parent's end first.
- */
-static bool spawn(pid_t *child, int sockets[2])
-{
-	pid_t parent = getpid();
-
-	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets),
-		    "socketpair: %s", strerror(errno));
-	*child = fork();
-	TEST_ASSERT(*child >= 0, "fork: %s", strerror(errno));
-	if (*child) {
-		close(sockets[1]);
-		return false;
-	}
-	close(sockets[0]);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	return true;
-}
 
 static void kill_child(pid_t child)
 {
@@ -1291,7 +1267,7 @@ TEST_F(life, killed_with_messages_queued)
 	int sockets[2], port_fd, i;
 	pid_t child;
 
-	if (spawn(&child, sockets))
+	if (hvpm_spawn(&child, sockets))
 		be_receiver(sockets[1], NULL, false);
 	port_fd = hvpm_receive_fd(sockets[0]);
 	hvpm_connect(partition, CONNECTION, port_fd, 0);
@@ -1314,7 +1290,7 @@ TEST_F(life, port_file_keeps_no_vm)
 	int sockets[2], port_fd;
 	pid_t child;
 
-	if (spawn(&child, sockets))
+	if (hvpm_spawn(&child, sockets))
 		be_receiver(sockets[1], NULL, false);
 	port_fd = hvpm_receive_fd(sockets[0]);
 	EXPECT_LT(self->vendor_refs, module_refs(vendor_module()));
@@ -1334,7 +1310,7 @@ TEST_F(life, receiver_killed_while_posting)
 	/* The child must not hold this process's VM: it would share its fate. */
 	hvpm_vm_free(from);
 	for (i = 0; i < 3; i++) {
-		if (spawn(&child, sockets))
+		if (hvpm_spawn(&child, sockets))
 			be_receiver(sockets[1], guest_receive_forever, true);
 		port_fd = hvpm_receive_fd(sockets[0]);
 		from = hvpm_vm_create(2, guest_post_forever);
@@ -1367,7 +1343,7 @@ TEST_F(life, sender_killed_while_posting)
 	pid_t child;
 
 	for (i = 0; i < 3; i++) {
-		if (spawn(&child, sockets)) {
+		if (hvpm_spawn(&child, sockets)) {
 			from = hvpm_vm_create(2, guest_post_forever);
 			hvpm_vm_attach(from, 0);
 			port_fd = hvpm_receive_fd(sockets[1]);
@@ -1420,7 +1396,7 @@ TEST_F(life, killed_while_halted)
 	uint32_t status = 0;
 	pid_t child;
 
-	if (spawn(&child, sockets))
+	if (hvpm_spawn(&child, sockets))
 		be_receiver(sockets[1], guest_sleep, true);
 	port_fd = hvpm_receive_fd(sockets[0]);
 	hvpm_connect(partition, CONNECTION, port_fd, 0);
@@ -1467,7 +1443,7 @@ TEST_F(life, helper_holds_the_partition)
 	char command[64];
 	pid_t child;
 
-	if (spawn(&child, sockets)) {
+	if (hvpm_spawn(&child, sockets)) {
 		struct hvpm_vm *vm = hvpm_vm_create(1, guest_receive_forever);
 
 		hvpm_vm_attach(vm, 0);

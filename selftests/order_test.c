@@ -410,15 +410,10 @@ TEST(across_processes)
 	int sockets[2], status;
 	pid_t child;
 
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		close(sockets[0]);
+	if (hvpm_spawn(&child, sockets)) {
 		one_process(sockets[1], 1, 5000);
 		_exit(0);
 	}
-	close(sockets[1]);
 	one_process(sockets[0], 0, 5000);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);

@@ -13,7 +13,6 @@
  */
 #include <sched.h>
 #include <semaphore.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -615,17 +614,12 @@ static void child_start(struct child *child, int (*prepare)(void *arg), void *ar
 	int sockets[2];
 	char byte;
 
-	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "socketpair");
-	child->pid = fork();
-	TEST_ASSERT(child->pid >= 0, "fork: %s", strerror(errno));
-	if (!child->pid) {
-		close(sockets[0]);
+	if (hvpm_spawn(&child->pid, sockets)) {
 		child->file = prepare(arg);
 		hvpm_send_fd(sockets[1], child->file);
 		close(child->file);
 		_exit(read(sockets[1], &byte, 1) < 0);
 	}
-	close(sockets[1]);
 	child->socket = sockets[0];
 	child->file = hvpm_receive_fd(sockets[0]);
 }

@@ -322,14 +322,12 @@ TEST_F(slot, dirty_ring_full)
 	hvpm_vm_free(vm);
 }
 
-#define DATA_END	1
-
 /* Nothing but HLT, for the whole of the test. */
 static uint64_t guest_sleep(struct hvpm_guest *guest, uint64_t unused)
 {
 	for (;;) {
 		asm volatile("cli" : : : "memory");
-		if (guest->data[DATA_END])
+		if (guest->data[DATA_STOP])
 			break;
 		/* STI takes effect after HLT: the last interrupt is not missed. */
 		asm volatile("sti; hlt" : : : "memory");
@@ -353,7 +351,7 @@ static uint64_t guest_take_many_for_0(struct hvpm_guest *guest, uint64_t count)
 		GUEST_ASSERT_EQ(head.sequence, taken);
 	}
 	/* The last: the sleeper comes to see that it is over. */
-	hvpm_guests[0]->data[DATA_END] = 1;
+	hvpm_guests[0]->data[DATA_STOP] = 1;
 	x2apic_write_reg(APIC_ICR, APIC_DEST_PHYSICAL | APIC_DM_FIXED |
 			 HVPM_VECTOR(0, SINT + 1));
 	return taken;
@@ -491,7 +489,7 @@ TEST_F(slot, sim_page_comes_and_goes)
 	ASSERT_NE(MAP_FAILED, region.slots);
 	set_region(&region, 4096);
 	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, REGION_GPA | HV_SYNIC_SIMP_ENABLE);
-	self->vp->guest->data[DATA_END] = 0;
+	self->vp->guest->data[DATA_STOP] = 0;
 	self->vp->guest->argument[0] = (uint64_t)guest_sleep;
 	hvpm_vp_command_start(self->vp, HVPM_CALL);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, take_and_give, &region));
@@ -533,7 +531,7 @@ TEST_F(slot, sim_page_comes_and_goes)
 	printf("# %u messages, %llu faults, %u triggers\n", taken, stats.faults,
 	       triggers);
 
-	self->vp->guest->data[DATA_END] = 1;
+	self->vp->guest->data[DATA_STOP] = 1;
 	POST(taken);
 	hvpm_vp_command_join(self->vp);
 }

@@ -91,6 +91,12 @@ void hvpm_partition_stats(int partition, struct hv_postmsg_partition_stats *stat
 /* Every buffer of the port is either free or holds a queued message. */
 void hvpm_check_port(int partition, uint32_t port_id);
 
+/*
+ * Fork; the child dies with its parent.  Returns true in the child.  @sockets
+ * is a pair: the parent's end first.
+ */
+bool hvpm_spawn(pid_t *child, int sockets[2]);
+
 /* Send an open file to another process, and receive one. */
 void hvpm_send_fd(int socket, int fd);
 int hvpm_receive_fd(int socket);

@@ -3,6 +3,8 @@
  * The ioctls of /dev/hv_postmsg
  */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 
 #include "hvpm.h"
@@ -352,6 +354,25 @@ void hvpm_check_port(int partition, uint32_t port_id)
 		    stats.queued <= stats.high_water,
 		    "port 0x%x: high water %u, queued %llu, buffers %u", port_id,
 		    stats.high_water, stats.queued, stats.buffers);
+}
+
+bool hvpm_spawn(pid_t *child, int sockets[2])
+{
+	pid_t parent = getpid();
+
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets),
+		    "socketpair: %s", strerror(errno));
+	*child = fork();
+	TEST_ASSERT(*child >= 0, "fork: %s", strerror(errno));
+	if (*child) {
+		close(sockets[1]);
+		return false;
+	}
+	close(sockets[0]);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	return true;
 }
 
 void hvpm_send_fd(int socket, int fd)
