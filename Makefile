@@ -4,7 +4,9 @@
 #
 #   make              the module, against KDIR (the running kernel's headers)
 #   make modules KERNEL=6.1|6.12
-#                     the module for a supported Debian kernel, below build/
+#                     the module for a supported Debian kernel, below build/; or,
+#                     here and with selftests, for one that is built with checks:
+#                     KERNEL=6.1-debug|6.12-debug|6.1-kcsan|6.12-kcsan
 #   make demo [KERNEL=...]
 #   make check        kunit + selftests on both kernels + lint
 #   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | vmbus KERNEL=... |
@@ -24,8 +26,10 @@ KERNELS := 6.1 6.12
 BUILD := $(CURDIR)/build
 JOBS := $(shell nproc)
 
-# Headers of a supported kernel: those of the image that the lab boots.
-headers = $(lastword $(shell ls -d /usr/src/linux-headers-$(1).[0-9]*-amd64 2>/dev/null | sort -V))
+# Headers of a supported kernel: those of the image that the lab boots. A kernel
+# with checks has a tree of objects, see selftests/lab/build-kernel.
+headers = $(if $(findstring -,$(1)),$(BUILD)/kernel-$(1),$(lastword \
+	$(shell ls -d /usr/src/linux-headers-$(1).[0-9]*-amd64 2>/dev/null | sort -V)))
 
 .DELETE_ON_ERROR:
 
@@ -36,6 +40,7 @@ all:
 # One tree of objects per kernel: kbuild writes beside the sources.
 .PHONY: modules
 modules:
+	@$(if $(findstring -,$(KERNEL)),selftests/lab/fetch --kernel $(KERNEL))
 	@test -n "$(call headers,$(KERNEL))" || \
 		{ echo "No headers for $(KERNEL): run selftests/lab/setup"; exit 1; }
 	@mkdir -p $(BUILD)/module-$(KERNEL)

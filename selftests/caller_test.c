@@ -7,6 +7,7 @@
  * at what came back.  The call itself goes through the hypercall page that KVM
  * fills in, so it is the instruction of whichever vendor made the processor.
  */
+#include "patience.h"
 #include "kselftest_harness.h"
 #include "plain.h"
 

@@ -3,6 +3,7 @@
  * Endpoints and posts from the host: reading, polling, waiting, flow control,
  * accounting, and the end of those who take part.
  */
+#include "patience.h"
 #include "kselftest_harness.h"
 #include "plain.h"
 

@@ -12,6 +12,7 @@ cd "$(dirname "$0")" || exit 1
 here=$PWD
 number=0
 failed=0
+skipped=
 held=
 ftrace=/proc/sys/kernel/ftrace_enabled
 tracing=/sys/kernel/tracing
@@ -26,6 +27,12 @@ why()
 {
 	echo "# $*"
 	return 1
+}
+
+# The case cannot be shown here, and why; the case ends.
+skip()
+{
+	skipped=" # SKIP $*"
 }
 
 load()
@@ -82,9 +89,10 @@ run()
 {
 	number=$((number + 1))
 	start=$(date +%s)
+	skipped=
 	dmesg -c >/dev/null
 	if "case_$1"; then
-		echo "ok $number $1"
+		echo "ok $number $1$skipped"
 	else
 		said | sed 's/^/# /'
 		echo "not ok $number $1"
@@ -331,6 +339,10 @@ unreclaimable()
 # What a round uses of anything is more than the figure moves by itself.
 case_memory_given_back()
 {
+	if [ -e /sys/kernel/debug/kmemleak ]; then
+		skip "a kernel with KASAN keeps freed memory back, and looks for leaks itself"
+		return
+	fi
 	load || return
 	./hold churn && ./hold churn && unused || return
 	before=$(unreclaimable)
@@ -374,7 +386,7 @@ run_kernel_tests()
 	shift
 	mkdir -p "$folder"
 	for test in "$@"; do
-		timeout -s KILL 100 "./kernel/$test" >log 2>&1
+		timeout -s KILL $((100 * ${PATIENCE:-1})) "./kernel/$test" >log 2>&1
 		echo $? >"$folder/$test.status"
 		sed -e 's/\([pt]id\)=[0-9]*/\1=N/g' -e 's/0x[0-9a-f]\{6,\}/ADDRESS/g' \
 			-e 's/[0-9]\{5,\}/N/g' log >"$folder/$test.output"

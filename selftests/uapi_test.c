@@ -6,6 +6,7 @@
  * Built twice, as uapi_test and with -m32 as uapi32_test: the structures have
  * one layout, which the assertions below state in numbers.
  */
+#include "patience.h"
 #include "kselftest_harness.h"
 #include "plain.h"
 

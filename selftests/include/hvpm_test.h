@@ -5,6 +5,7 @@
 #ifndef SELFTESTS_HVPM_TEST_H
 #define SELFTESTS_HVPM_TEST_H
 
+#include "patience.h"
 #include "kvm_test_harness.h"
 
 #include "hvpm.h"

@@ -23,7 +23,8 @@ COMPLAINTS+='|KFENCE:|KCSAN:|possible .* (deadlock|locking)|possible .*lock.* de
 COMPLAINTS+='|inconsistent lock state|rcu:.*stall|detected stalls|rcu.*kthread starved'
 COMPLAINTS+='|hung task|blocked for more than|soft lockup|hard LOCKUP|kmemleak: [0-9]'
 COMPLAINTS+='|page allocation failure|Bad page|unable to handle|stack-protector'
-COMPLAINTS+='|refcount_t:|list_(add|del) corruption|use-after-free|Internal error'
+# RCU says that "callback double-/use-after-free debug is enabled".
+COMPLAINTS+='|refcount_t:|list_(add|del) corruption|[^/]use-after-free|Internal error'
 COMPLAINTS+='|Initramfs unpacking failed|Unable to mount root|unchecked MSR access'
 
 # Progress goes to stderr: stdout belongs to the command in the lab.
@@ -44,11 +45,22 @@ usage()
 	sed -n '/^# SPDX/d; 2,/^$/{ s/^# \{0,1\}//p; }' "$0"
 }
 
+# Kernels that build-kernel builds from the source of a series, or else stock ones.
+is_built()
+{
+	[[ $1 == *-* ]]
+}
+
+series_of()
+{
+	echo "${1%%-*}"
+}
+
 check_kernel()
 {
 	case $1 in
-	6.1|6.12) ;;
+	6.1|6.12|6.1-debug|6.12-debug|6.1-kcsan|6.12-kcsan) ;;
 	'') die "no kernel named: --kernel 6.1 or --kernel 6.12" ;;
-	*) die "unknown kernel '$1': 6.1 and 6.12 are known" ;;
+	*) die "unknown kernel '$1': 6.1 and 6.12 are known, with -debug and -kcsan" ;;
 	esac
 }

@@ -13,8 +13,9 @@
  *
  * /lab/command holds the command's arguments, each ended by a NUL. /lab/options
  * holds words, one a line: "kvm" (load the KVM modules), "host-root" (mount the
- * host's root), "icount" (time is no measure of progress), "dump=<seconds>"
- * (after so long, show on the console where tasks hang).
+ * host's root), "icount" (time is no measure of progress), "go-on" (a warning is
+ * not the end, somebody reads them later), "dump=<seconds>" (after so long, show on
+ * the console where tasks hang).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -43,7 +44,7 @@
 #define KVM_GROUP 106
 
 static struct {
-	bool kvm, host_root, icount;
+	bool kvm, host_root, icount, go_on;
 	long dump;
 } option;
 
@@ -192,6 +193,8 @@ static void read_options(void)
 			option.host_root = true;
 		else if (!strcmp(word, "icount"))
 			option.icount = true;
+		else if (!strcmp(word, "go-on"))
+			option.go_on = true;
 		else if (!strncmp(word, "dump=", 5))
 			option.dump = atol(word + 5);
 		else
@@ -229,6 +232,8 @@ static void set_sysctls(void)
 		int fd;
 
 		if (option.icount && !sysctls[i].icount)
+			continue;
+		if (option.go_on && !strcmp(sysctls[i].name, "panic_on_warn"))
 			continue;
 		snprintf(path, sizeof(path), "/proc/sys/kernel/%s",
 			 sysctls[i].name);
