@@ -537,13 +537,17 @@ static struct sleep look_at_sleep(struct runner *runner)
 	};
 }
 
-/* While another VP is busy, does the thread of this one sleep all the time? */
+/*
+ * While another VP is busy, does the thread of this one sleep all the time? For
+ * no longer than it takes: where the TSC is no clock, KVM wakes all vCPUs of a VM
+ * by itself, each 100 ms in which one of them changes CPUs.
+ */
 static bool sleeps_beside(struct runner *runner, struct hvpm_vp *busy)
 {
 	struct sleep before = look_at_sleep(runner), after;
 	unsigned int i;
 
-	for (i = 0; i < 100; i++)
+	for (i = 0; i < 20; i++)
 		hvpm_vp_poke(busy);
 	after = look_at_sleep(runner);
 	return before.turns == after.turns && before.again == after.again &&
