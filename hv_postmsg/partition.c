@@ -202,7 +202,8 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 	partition->ports = RB_ROOT;
 	seqcount_latch_init(&partition->connections.seq);
 	INIT_LIST_HEAD(&partition->endpoints);
-	xa_init(&partition->vps);
+	/* Charged to who makes a VP; a flag of xa_insert() alone does not do it. */
+	xa_init_flags(&partition->vps, XA_FLAGS_ACCOUNT);
 	partition->vp_limit = vp_limit;
 	init_waitqueue_head(&partition->post_wait);
 	INIT_WORK(&partition->shutdown_work, quiesce);
