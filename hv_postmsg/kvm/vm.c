@@ -101,7 +101,6 @@ static void vm_detach(struct hvpm_partition *partition)
 {
 	struct hvpm_vm *vm = to_hvpm_vm(partition);
 
-	hvpm_owner_unbind(&vm->owner);
 	remove_from_table(vm);
 	fput(vm->file);
 }
