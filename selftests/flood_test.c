@@ -192,7 +192,7 @@ static void check_flood(struct __test_metadata *_metadata, struct _test_data_flo
 	before = flooded(self) - before;
 	end_flood(self);
 
-	TH_LOG("a post costs %lu instructions, %lu beside %lu others, of which it saw %lu accepted in all",
+	TH_LOG("a post costs %lu instructions, %lu beside %lu others, %lu ever accepted",
 	       alone, beside, before, flooder(self)->data[DATA_POSTED]);
 	/* There was a flood: more posts of the other than of the quiet one. */
 	EXPECT_LT(SAMPLES, before);

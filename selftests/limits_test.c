@@ -7,6 +7,7 @@
  * goes when it goes; nobody else is refused anything, and the log stays as it is.
  */
 #include <ctype.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 
 #include "patience.h"
@@ -100,6 +101,8 @@ static bool has_checks(void)
  * struct greed - what is shared with the process in the cgroup
  *
  * @device: the device, opened by somebody who may
+ * @done: an eventfd: a step is done.  Unlike others it takes no memory to write to
+ * @go_on: an eventfd: the next one may begin
  * @tracing_on: switch of the kernel's trace
  * @made: what it has made before it was refused something
  * @refused: what it was refused with
@@ -108,6 +111,8 @@ static bool has_checks(void)
  */
 struct greed {
 	int device;
+	int done;
+	int go_on;
 	int tracing_on;
 	unsigned int made;
 	int refused;
@@ -118,7 +123,6 @@ struct greed {
 FIXTURE(limits)
 {
 	struct greed *greed;
-	int socket;
 	pid_t child;
 };
 
@@ -133,6 +137,10 @@ FIXTURE_SETUP(limits)
 	memset(self->greed, 0, sizeof(*self->greed));
 	self->greed->device = plain_open();
 	ASSERT_LE(0, self->greed->device);
+	self->greed->done = eventfd(0, EFD_CLOEXEC);
+	self->greed->go_on = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, self->greed->done);
+	ASSERT_LE(0, self->greed->go_on);
 
 	mkdir(CGROUPS, 0755);
 	if (access(CGROUPS "/cgroup.procs", F_OK))
@@ -147,7 +155,6 @@ static void end_child(struct _test_data_limits *self)
 		return;
 	kill(self->child, SIGKILL);
 	waitpid(self->child, NULL, 0);
-	close(self->socket);
 	self->child = 0;
 }
 
@@ -163,12 +170,35 @@ FIXTURE_TEARDOWN(limits)
 }
 
 /* A step of the process is done: say so, and wait for the word to go on. */
-static void step(int socket)
+static void step(struct greed *greed)
 {
-	char byte = 0;
+	__u64 word = 1;
 
-	if (write(socket, &byte, 1) != 1 || read(socket, &byte, 1) != 1)
-		_exit(0);
+	if (write(greed->done, &word, sizeof(word)) != sizeof(word) ||
+	    read(greed->go_on, &word, sizeof(word)) != sizeof(word))
+		_exit(1);
+}
+
+/* Wait for the process to do its step; false if it ends instead. */
+static bool wait_for_step(struct _test_data_limits *self, int *status)
+{
+	struct pollfd done = { .fd = self->greed->done, .events = POLLIN };
+	__u64 word;
+
+	while (poll(&done, 1, 100) <= 0)
+		if (waitpid(self->child, status, WNOHANG) == self->child) {
+			self->child = 0;
+			return false;
+		}
+	return read(done.fd, &word, sizeof(word)) == sizeof(word);
+}
+
+static void go_on(struct greed *greed)
+{
+	__u64 word = 1;
+
+	if (write(greed->go_on, &word, sizeof(word)) != sizeof(word))
+		abort();
 }
 
 /* In the process: what must not happen ends it. */
@@ -185,43 +215,38 @@ static void step(int socket)
  * With @stubborn the kernel does not kill it for memory.
  */
 static void enter(struct __test_metadata *_metadata, struct _test_data_limits *self,
-		  void (*work)(struct greed *greed, int socket), bool stubborn)
+		  void (*work)(struct greed *greed), bool stubborn)
 {
 	const struct rlimit files = { OPEN_FILES, OPEN_FILES };
-	int sockets[2];
 	struct stat kvm;
-	char byte;
+	int status;
 
 	ASSERT_EQ(0, stat("/dev/kvm", &kvm));
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
 	self->child = fork();
 	ASSERT_LE(0, self->child);
 	if (!self->child) {
-		close(sockets[0]);
 		MUST(self->greed, !write_file(GROUP "/cgroup.procs", "0"), errno);
 		MUST(self->greed, !setrlimit(RLIMIT_NOFILE, &files), errno);
 		MUST(self->greed, !write_file("/proc/self/oom_score_adj",
 					      stubborn ? "-1000" : "0"), errno);
 		MUST(self->greed, !setresgid(kvm.st_gid, kvm.st_gid, kvm.st_gid), errno);
 		MUST(self->greed, !setresuid(NOBODY, NOBODY, NOBODY), errno);
-		work(self->greed, sockets[1]);
+		work(self->greed);
 		_exit(0);
 	}
-	close(sockets[1]);
-	self->socket = sockets[0];
-	EXPECT_EQ(1, read(self->socket, &byte, 1));
-	ASSERT_EQ(0, self->greed->failed)
-		TH_LOG("value %d", self->greed->value);
+	ASSERT_TRUE(wait_for_step(self, &status))
+		TH_LOG("status %x, line %d, value %d", status, self->greed->failed,
+		       self->greed->value);
 }
 
 /* The word to go on; the process does its next step. */
 #define GO_ON() do {							\
-	char _byte = 0;							\
+	int _status;							\
 									\
-	ASSERT_EQ(1, write(self->socket, &_byte, 1));			\
-	EXPECT_EQ(1, read(self->socket, &_byte, 1));			\
-	ASSERT_EQ(0, self->greed->failed)				\
-		TH_LOG("value %d", self->greed->value);			\
+	go_on(self->greed);						\
+	ASSERT_TRUE(wait_for_step(self, &_status))			\
+		TH_LOG("status %x, line %d, value %d", _status,	\
+		       self->greed->failed, self->greed->value);	\
 } while (0)
 
 /* --- what memory is in use --- */
@@ -570,17 +595,17 @@ static const struct kind {
 
 static const struct kind *kind;
 
-static void make_many(struct greed *greed, int socket)
+static void make_many(struct greed *greed)
 {
 	unsigned int i;
 	int ret;
 
-	step(socket);
+	step(greed);
 	for (i = 0; i < kind->count; i++) {
 		ret = kind->make(greed, i);
 		MUST(greed, ret >= 0, ret);
 	}
-	step(socket);
+	step(greed);
 }
 
 /* What others may take or give meanwhile. */
@@ -638,15 +663,15 @@ TEST_F_TIMEOUT(limits, endpoints_are_charged, 120)
 
 #define LIMIT	(20 * MB)
 
-static void make_until_refused(struct greed *greed, int socket)
+static void make_until_refused(struct greed *greed)
 {
 	int ret = 0;
 
-	step(socket);
+	step(greed);
 	for (greed->made = 0; ret >= 0; greed->made++)
 		ret = kind->make(greed, greed->made);
 	greed->refused = ret;
-	step(socket);
+	step(greed);
 }
 
 /* Somebody else, outside of the cgroup, makes one of each and uses them. */
@@ -694,19 +719,16 @@ TEST_F_TIMEOUT(limits, refused_at_the_limit, 240)
 TEST_F_TIMEOUT(limits, killed_at_the_limit, 240)
 {
 	struct use use;
-	char byte = 0;
 	int status;
 
 	ASSERT_EQ(0, write_number(GROUP "/memory.max", LIMIT));
 	for (kind = kinds; kind < kinds + ARRAY_SIZE(kinds); kind++) {
 		enter(_metadata, self, make_until_refused, false);
-		ASSERT_EQ(1, write(self->socket, &byte, 1));
-		ASSERT_EQ(self->child, waitpid(self->child, &status, 0));
+		go_on(self->greed);
+		ASSERT_FALSE(wait_for_step(self, &status));
 		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
 			TH_LOG("%s: status %x after %u, errno %d", kind->name, status,
 			       self->greed->made, -self->greed->refused);
-		self->child = 0;
-		close(self->socket);
 		EXPECT_LE(kind - kinds + 1,
 			  number_in(GROUP "/memory.events", "oom_kill"));
 		check_others(_metadata, self->greed->device);
@@ -717,19 +739,19 @@ TEST_F_TIMEOUT(limits, killed_at_the_limit, 240)
 
 /* --- at the limit of open files --- */
 
-static void make_beyond_open_files(struct greed *greed, int socket)
+static void make_beyond_open_files(struct greed *greed)
 {
 	const struct rlimit files = { 64, 64 };
 	unsigned int i;
 
 	MUST(greed, !setrlimit(RLIMIT_NOFILE, &files), errno);
-	step(socket);
+	step(greed);
 	while ((greed->refused = plain_host(greed->device)) >= 0)
 		greed->made++;
 	/* What was made before there was no number for its file goes again. */
 	for (i = 0; i < 10000; i++)
 		MUST(greed, plain_host(greed->device) == greed->refused, i);
-	step(socket);
+	step(greed);
 }
 
 TEST_F_TIMEOUT(limits, no_more_partitions_than_open_files, 120)
@@ -748,7 +770,7 @@ TEST_F_TIMEOUT(limits, no_more_partitions_than_open_files, 120)
 /* --- connections to a port of somebody else's --- */
 
 /* Whoever makes room in it may have to wake all who are connected. */
-static void connect_to_one_port(struct greed *greed, int socket)
+static void connect_to_one_port(struct greed *greed)
 {
 	int to = new_host(greed), endpoint = new_endpoint(greed, to);
 	int first = new_host(greed), second = new_host(greed);
@@ -759,7 +781,7 @@ static void connect_to_one_port(struct greed *greed, int socket)
 	MUST(greed, !ret, ret);
 	port = plain_port_fd(to, 1);
 	MUST(greed, port >= 0, port);
-	step(socket);
+	step(greed);
 	for (i = 0; i < 65536; i++) {
 		ret = plain_connect(i % 2 ? first : second, i, port, 0);
 		MUST(greed, !ret, ret);
@@ -774,7 +796,7 @@ static void connect_to_one_port(struct greed *greed, int socket)
 	MUST(greed, !ret, ret);
 	ret = plain_connect(second, i, port, 0);
 	MUST(greed, ret == -ENOSPC, ret);
-	step(socket);
+	step(greed);
 }
 
 TEST_F_TIMEOUT(limits, most_connections_of_a_port, 120)
@@ -785,17 +807,17 @@ TEST_F_TIMEOUT(limits, most_connections_of_a_port, 120)
 
 /* --- made and unmade, many times --- */
 
-static void churn_partitions(struct greed *greed, int socket)
+static void churn_partitions(struct greed *greed)
 {
 	unsigned int i;
 
-	step(socket);
+	step(greed);
 	for (i = 0; i < 20000; i++)
 		close(new_host(greed));
-	step(socket);
+	step(greed);
 }
 
-static void churn_connections(struct greed *greed, int socket)
+static void churn_connections(struct greed *greed)
 {
 	int host = new_host(greed), endpoint = new_endpoint(greed, host);
 	unsigned int i;
@@ -805,25 +827,25 @@ static void churn_connections(struct greed *greed, int socket)
 	MUST(greed, !ret, ret);
 	port = plain_port_fd(host, 1);
 	MUST(greed, port >= 0, port);
-	step(socket);
+	step(greed);
 	for (i = 0; i < 100000; i++) {
 		ret = plain_connect(host, i, port, HV_POSTMSG_CONNECT_SELF);
 		MUST(greed, !ret, ret);
 		ret = plain_disconnect(host, i);
 		MUST(greed, !ret, ret);
 	}
-	step(socket);
+	step(greed);
 }
 
-static void churn_endpoints(struct greed *greed, int socket)
+static void churn_endpoints(struct greed *greed)
 {
 	int host = new_host(greed);
 	unsigned int i;
 
-	step(socket);
+	step(greed);
 	for (i = 0; i < 20000; i++)
 		close(new_endpoint(greed, host));
-	step(socket);
+	step(greed);
 }
 
 /* Post until the port, which has @buffers, is full. */
@@ -840,7 +862,7 @@ static void fill_port(struct greed *greed, int from, unsigned int buffers)
 	MUST(greed, status == HV_STATUS_INSUFFICIENT_BUFFERS, status);
 }
 
-static void churn_ports_of_an_idle_vp(struct greed *greed, int socket)
+static void churn_ports_of_an_idle_vp(struct greed *greed)
 {
 	int host = new_host(greed);
 	struct idle_vm idle;
@@ -849,7 +871,7 @@ static void churn_ports_of_an_idle_vp(struct greed *greed, int socket)
 
 	make_idle_vm(greed, &idle);
 	attach_idle_vm(greed, &idle);
-	step(socket);
+	step(greed);
 	for (i = 0; i < 2000; i++) {
 		ret = vp_port(idle.partition, 1, 64);
 		MUST(greed, !ret, ret);
@@ -861,10 +883,10 @@ static void churn_ports_of_an_idle_vp(struct greed *greed, int socket)
 		ret = plain_delete_port(idle.partition, 1);
 		MUST(greed, !ret, ret);
 	}
-	step(socket);
+	step(greed);
 }
 
-static void churn_attachments_of_an_idle_vp(struct greed *greed, int socket)
+static void churn_attachments_of_an_idle_vp(struct greed *greed)
 {
 	int host = new_host(greed);
 	struct idle_vm idle;
@@ -872,7 +894,7 @@ static void churn_attachments_of_an_idle_vp(struct greed *greed, int socket)
 	int ret;
 
 	make_idle_vm(greed, &idle);
-	step(socket);
+	step(greed);
 	for (i = 0; i < 500; i++) {
 		attach_idle_vm(greed, &idle);
 		ret = vp_port(idle.partition, 1, 64);
@@ -884,7 +906,7 @@ static void churn_attachments_of_an_idle_vp(struct greed *greed, int socket)
 		ret = plain_disconnect(host, 1);
 		MUST(greed, !ret, ret);
 	}
-	step(socket);
+	step(greed);
 }
 
 /*
@@ -892,7 +914,7 @@ static void churn_attachments_of_an_idle_vp(struct greed *greed, int socket)
  * the end @work has made and unmade several times @most.
  */
 static void check_churn(struct __test_metadata *_metadata, struct _test_data_limits *self,
-			void (*work)(struct greed *greed, int socket), long most)
+			void (*work)(struct greed *greed), long most)
 {
 	struct use before, after;
 	long peak;
@@ -987,7 +1009,7 @@ static int dead_partition(struct greed *greed)
  * Each way in which an ioctl, a post or a read can be refused; those that only a
  * guest can see are in flood_test.  The result is one of those expected.
  */
-static void refuse_all(struct greed *greed, int socket)
+static void refuse_all(struct greed *greed)
 {
 	enum { NONE = 3, FULL, EVENT, NO_VP, NO_SYNIC };
 	const struct rlimit none = { 0, OPEN_FILES };
@@ -1028,7 +1050,7 @@ static void refuse_all(struct greed *greed, int socket)
 	EXPECTED(0, plain_delete_port(host, 2));
 	MUST(greed, port >= 0 && deleted >= 0, port);
 	EXPECTED(0, fcntl(endpoint, F_SETFL, O_NONBLOCK));
-	step(socket);
+	step(greed);
 	for (i = 0; i < REFUSALS; i++) {
 		/* errnos */
 		EXPECTED(-EINVAL, plain_partition(greed->device, 1U << 31, -1));
@@ -1071,7 +1093,7 @@ static void refuse_all(struct greed *greed, int socket)
 		EXPECTED(HV_STATUS_INVALID_SYNIC_STATE, plain_post_word(host, NO_SYNIC, 0));
 		EXPECTED(HV_STATUS_INSUFFICIENT_BUFFERS, plain_post_word(host, FULL, 0));
 	}
-	step(socket);
+	step(greed);
 #undef EXPECTED
 }
 
