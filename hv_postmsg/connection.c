@@ -68,8 +68,12 @@ static int join_port(struct hvpm_connection *connection)
 		ret = -ENXIO;
 	else if (!port->shared && !list_empty(&port->connections))
 		ret = -EBUSY;
-	else
+	else if (port->connection_count >= HVPM_MAX_CONNECTIONS)
+		ret = -ENOSPC;
+	if (!ret) {
 		list_add_tail_rcu(&connection->peer, &port->connections);
+		port->connection_count++;
+	}
 	spin_unlock(&port->lock);
 	return ret;
 }
@@ -139,6 +143,7 @@ static void drop_connection(struct hvpm_connection *connection)
 			 &connection_ops);
 	partition->connection_count--;
 	spin_lock(&port->lock);
+	port->connection_count--;
 	list_del_rcu(&connection->peer);
 	spin_unlock(&port->lock);
 	/* A post that found the connection may still look at the port: RCU. */

@@ -120,12 +120,16 @@ static void wake_readers(struct hvpm_endpoint *endpoint)
  * @endpoint: the endpoint; the file's reference is dropped
  *
  * What is queued is freed, and the ports feeding it refuse posts from now on.
+ * If none feeds it any more, whoever has killed them waits for posters and buries
+ * them, with what they have queued here; so a process that ends, whose partitions
+ * have died before, does not wait for each of its endpoints.
  *
  * Context: may sleep; takes the partition's lock and queue.lock.
  */
 void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 {
 	struct hvpm_partition *partition = endpoint->partition;
+	bool feeding;
 
 	might_sleep();
 
@@ -133,14 +137,16 @@ void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 	WRITE_ONCE(endpoint->closed, true);
 	list_del(&endpoint->node);
 	partition->endpoint_count--;
+	feeding = !list_empty(&endpoint->ports);
 	mutex_unlock(&partition->lock);
 
-	/* Nobody pushes any more when this returns. */
-	synchronize_rcu();
-	free_messages(endpoint, NULL);
-
-	/* A host poster that waits for room learns that there is none ever. */
-	wake_posters(endpoint);
+	if (feeding) {
+		/* Nobody pushes any more when this returns. */
+		synchronize_rcu();
+		free_messages(endpoint, NULL);
+		/* A host poster that waits for room learns that there is none. */
+		wake_posters(endpoint);
+	}
 	hvpm_endpoint_put(endpoint);
 }
 

@@ -27,11 +27,6 @@ static void host_withdraw(struct hvpm_partition *partition)
 	/* No VP calls on behalf of a host partition. */
 }
 
-static void host_detach(struct hvpm_partition *partition)
-{
-	hvpm_owner_unbind(&to_host(partition)->owner);
-}
-
 static void host_free(struct hvpm_partition *partition)
 {
 	hvpm_partition_uninit(partition);
@@ -40,7 +35,6 @@ static void host_free(struct hvpm_partition *partition)
 
 static const struct hvpm_partition_ops host_ops = {
 	.withdraw = host_withdraw,
-	.detach = host_detach,
 	.free = host_free,
 };
 

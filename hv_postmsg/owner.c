@@ -16,8 +16,18 @@ static void owner_release(struct mmu_notifier *notifier, struct mm_struct *mm)
 	hvpm_partition_shutdown(owner->partition);
 }
 
+/* Behind all callbacks on behalf of the address space. */
+static void owner_free(struct mmu_notifier *notifier)
+{
+	struct hvpm_owner *owner =
+		container_of(notifier, struct hvpm_owner, notifier);
+
+	hvpm_partition_unbound(owner->partition);
+}
+
 static const struct mmu_notifier_ops owner_notifier_ops = {
 	.release = owner_release,
+	.free_notifier = owner_free,
 };
 
 /**
@@ -39,7 +49,11 @@ int hvpm_owner_bind(struct hvpm_owner *owner, struct hvpm_partition *partition,
 
 	if (!mmget_not_zero(mm))
 		return -ESHUTDOWN;
+	/* Once registered, the end of the address space can come at any time. */
+	partition->owner = owner;
 	ret = mmu_notifier_register(&owner->notifier, mm);
+	if (ret)
+		partition->owner = NULL;
 	mmput(mm);
 	return ret;
 }
@@ -48,10 +62,12 @@ int hvpm_owner_bind(struct hvpm_owner *owner, struct hvpm_partition *partition,
  * hvpm_owner_unbind - undo hvpm_owner_bind()
  * @owner: the link
  *
- * Context: may sleep; not from the notifier.  On return no shutdown on behalf of
- *	the address space is under way.
+ * Behind it comes hvpm_partition_unbound(), when no shutdown on behalf of the
+ * address space is under way any more.  Nobody waits for that.
+ *
+ * Context: any but an interrupt; does not sleep.
  */
 void hvpm_owner_unbind(struct hvpm_owner *owner)
 {
-	mmu_notifier_unregister(&owner->notifier, owner->notifier.mm);
+	mmu_notifier_put(&owner->notifier);
 }

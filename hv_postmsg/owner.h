@@ -12,7 +12,8 @@ struct hvpm_partition;
 /**
  * struct hvpm_owner - link between a partition and an address space
  *
- * @notifier: tells of the address space's end
+ * @notifier: tells of the address space's end; its memory is used until
+ *	hvpm_partition_unbound()
  * @partition: what ends with it, constant
  */
 struct hvpm_owner {

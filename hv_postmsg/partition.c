@@ -5,7 +5,8 @@
  * hvpm_partition_shutdown() ends a partition, once, whatever happens first: its
  * file is closed or its address space goes away.  What must be seen at once it
  * does itself; what has to wait for posters and VP threads it leaves to a worker,
- * so that neither close() nor an exiting process waits for a guest.
+ * so that neither close() nor an exiting process waits for a guest.  Nor does a
+ * worker wait for any of it: a process can end very many partitions at once.
  */
 #include <linux/bitmap.h>
 #include <linux/poll.h>
@@ -15,6 +16,7 @@
 
 #include "connection.h"
 #include "endpoint.h"
+#include "owner.h"
 #include "partition.h"
 #include "port.h"
 #include "vp.h"
@@ -43,7 +45,8 @@ static void finish_shutdown(struct work_struct *work)
 	struct hvpm_vp *vp;
 	unsigned long slot;
 
-	partition->ops->detach(partition);
+	if (partition->ops->detach)
+		partition->ops->detach(partition);
 
 	xa_for_each(&partition->vps, slot, vp)
 		hvpm_vp_reset(vp);
@@ -61,12 +64,28 @@ static void finish_shutdown(struct work_struct *work)
 	hvpm_partition_put(partition);
 }
 
+/**
+ * hvpm_partition_unbound - the address space does not know of a partition any more
+ * @partition: the partition
+ *
+ * Behind hvpm_owner_unbind().
+ *
+ * Context: any; does not sleep.
+ */
+void hvpm_partition_unbound(struct hvpm_partition *partition)
+{
+	queue_work(shutdown_queue, &partition->finish_work);
+}
+
 static void vps_quiet(struct rcu_head *head)
 {
 	struct hvpm_partition *partition =
 		container_of(head, struct hvpm_partition, quiet);
 
-	queue_work(shutdown_queue, &partition->finish_work);
+	if (partition->owner)
+		hvpm_owner_unbind(partition->owner);
+	else
+		hvpm_partition_unbound(partition);
 }
 
 /* Whoever waits for a buffer of one of the partition's ports tries again. */
@@ -80,25 +99,26 @@ static void wake_posters_of_ports(struct hvpm_partition *partition)
 		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
 }
 
-/* The reference that keeps the partition is dropped by finish_shutdown(). */
+/*
+ * Every poster that saw a port alive has finished its push.  The reference that
+ * keeps the partition is dropped by finish_shutdown().
+ */
 static void quiesce(struct work_struct *work)
 {
 	struct hvpm_partition *partition =
-		container_of(work, struct hvpm_partition, shutdown_work);
-
-	/* Every poster that saw a port alive has finished its push. */
-	synchronize_rcu();
+		container_of(to_rcu_work(work), struct hvpm_partition,
+			     shutdown_work);
 
 	/* The rest may take long: whoever waits for a buffer waits in vain. */
 	mutex_lock(&partition->lock);
 	wake_posters_of_ports(partition);
 	mutex_unlock(&partition->lock);
 
-	/* No worker waits for a guest: there may be very many such guests. */
+	/* It may take as long as a guest's VMM wants. */
 	if (partition->ops->quiesce)
 		partition->ops->quiesce(partition, &partition->quiet, vps_quiet);
 	else
-		queue_work(shutdown_queue, &partition->finish_work);
+		vps_quiet(&partition->quiet);
 }
 
 /**
@@ -134,10 +154,10 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 	/*
 	 * Under the lock: whoever finds the partition dead may drop the last other
 	 * reference, and then even unload the module, which waits for the worker,
-	 * which waits for the notifier that this may be called from.
+	 * which comes behind the notifier that this may be called from.
 	 */
 	hvpm_partition_get(partition);
-	queue_work(shutdown_queue, &partition->shutdown_work);
+	queue_rcu_work(shutdown_queue, &partition->shutdown_work);
 	mutex_unlock(&partition->lock);
 }
 
@@ -202,10 +222,11 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 	partition->ports = RB_ROOT;
 	seqcount_latch_init(&partition->connections.seq);
 	INIT_LIST_HEAD(&partition->endpoints);
-	xa_init(&partition->vps);
+	/* Charged to who makes a VP; a flag of xa_insert() alone does not do it. */
+	xa_init_flags(&partition->vps, XA_FLAGS_ACCOUNT);
 	partition->vp_limit = vp_limit;
 	init_waitqueue_head(&partition->post_wait);
-	INIT_WORK(&partition->shutdown_work, quiesce);
+	INIT_RCU_WORK(&partition->shutdown_work, quiesce);
 	INIT_WORK(&partition->finish_work, finish_shutdown);
 	INIT_RCU_WORK(&partition->free_work, free_partition);
 	atomic_inc(&partition_count);
@@ -392,7 +413,7 @@ int hvpm_partition_setup(void)
 void hvpm_partition_cleanup(void)
 {
 	wait_var_event(&partition_count, !atomic_read(&partition_count));
-	/* vps_quiet() runs with bottom halves disabled. */
+	/* vps_quiet() and hvpm_partition_unbound(): bottom halves are disabled. */
 	synchronize_rcu();
 	rcu_barrier();
 	destroy_workqueue(shutdown_queue);

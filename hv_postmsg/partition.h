@@ -19,6 +19,7 @@
 
 #include "status.h"
 
+struct hvpm_owner;
 struct hvpm_partition;
 struct hvpm_vp;
 
@@ -36,7 +37,7 @@ struct hvpm_vp;
  *	however long that takes; must not wait for it.  Called once, behind
  *	@withdraw, from a worker, no lock held.  NULL: no VP ever uses it
  * @detach: let go of the VM.  Called once, behind that, from a worker, no lock
- *	held
+ *	held.  NULL: there is none
  * @free: free the memory; called from a worker, one RCU grace period after the
  *	last reference is gone
  */
@@ -96,9 +97,12 @@ struct hvpm_partition_counters {
  * @starved: a host post was refused for lack of buffers and nothing was freed
  *	since: no POLLOUT
  * @high_water: greatest mark of a deleted port, under @lock
- * @shutdown_work: what hvpm_partition_shutdown() leaves to a worker
+ * @owner: the address space it ends with, or NULL; set before it is known to
+ *	others
+ * @shutdown_work: what hvpm_partition_shutdown() leaves to a worker, one RCU grace
+ *	period later
  * @quiet: calls back when no VP uses the partition any more
- * @finish_work: what is done then
+ * @finish_work: what is done when @owner does not, either
  * @counters: statistics, written by any thread on its CPU
  */
 struct hvpm_partition {
@@ -122,7 +126,8 @@ struct hvpm_partition {
 	wait_queue_head_t post_wait;
 	bool starved;
 	unsigned int high_water;
-	struct work_struct shutdown_work;
+	struct hvpm_owner *owner;
+	struct rcu_work shutdown_work;
 	struct rcu_head quiet;
 	struct work_struct finish_work;
 	struct hvpm_partition_counters __percpu *counters;
@@ -133,6 +138,7 @@ int hvpm_partition_init(struct hvpm_partition *partition,
 			unsigned int vp_limit);
 void hvpm_partition_uninit(struct hvpm_partition *partition);
 void hvpm_partition_shutdown(struct hvpm_partition *partition);
+void hvpm_partition_unbound(struct hvpm_partition *partition);
 void hvpm_partition_put(struct hvpm_partition *partition);
 int hvpm_partition_set_state(struct hvpm_partition *partition, bool active);
 int hvpm_partition_reset_vp(struct hvpm_partition *partition, u32 index);

@@ -416,7 +416,7 @@ static void hang_up(struct kunit *test)
 
 	hvpm_partition_shutdown(&rig.to->partition);
 	KUNIT_EXPECT_TRUE(test, endpoint_poll(rig.file, NULL) & EPOLLHUP);
-	flush_work(&rig.to->partition.shutdown_work);
+	fake_flush(&rig.to->partition);
 	KUNIT_EXPECT_EQ(test, endpoint_poll(rig.file, NULL), (__poll_t)EPOLLHUP);
 	KUNIT_EXPECT_EQ(test, read_nonblock(&rig, user, MESSAGE), (ssize_t)0);
 	hvpm_endpoint_close(rig.endpoint);

@@ -336,6 +336,13 @@ static inline void fake_end(struct fake_partition *fake)
 	hvpm_partition_put(&fake->partition);
 }
 
+/* Wait for what the end of a partition leaves to workers. */
+static inline void fake_flush(struct hvpm_partition *partition)
+{
+	flush_rcu_work(&partition->shutdown_work);
+	flush_work(&partition->finish_work);
+}
+
 /* Is the partition freed, now or in a moment? */
 static inline bool fake_gone(struct fake_partition *fake)
 {

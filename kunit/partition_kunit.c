@@ -232,7 +232,7 @@ static void an_empty_end(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ESHUTDOWN,
 			PTR_ERR_OR_ZERO(hvpm_endpoint_create(partition, 0)));
 	/* The file's reference keeps it. */
-	flush_work(&partition->shutdown_work);
+	fake_flush(partition);
 	KUNIT_EXPECT_TRUE(test, fake_kept(vm));
 }
 
@@ -292,7 +292,7 @@ static void a_full_end(struct kunit *test)
 	}
 
 	/* Behind the worker: nothing queued, ports kept by the peer alone. */
-	flush_work(&vm->partition.shutdown_work);
+	fake_flush(&vm->partition);
 	KUNIT_EXPECT_EQ(test, atomic_read(&vm->detached), 1);
 	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&vm->partition.ports));
 	KUNIT_EXPECT_TRUE(test, hvpm_queue_empty(&vm->vp[0].vp.queue));
@@ -325,7 +325,7 @@ static void ends_of_two(struct kunit *test)
 	fake_post(two, 2, 2);
 	fake_post(one, 3, 3);
 	fake_end(one);
-	flush_work(&one->partition.shutdown_work);
+	fake_flush(&one->partition);
 	KUNIT_EXPECT_TRUE(test, fake_kept(one));
 	fake_end(two);
 	KUNIT_EXPECT_TRUE(test, fake_gone(one));

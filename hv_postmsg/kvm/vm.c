@@ -14,8 +14,12 @@
 #include "vcpu.h"
 #include "vm.h"
 
-/* Partitions of VMs by struct kvm; no KVM structure points at this module. */
-static DEFINE_HASHTABLE(vm_table, 6);
+/*
+ * Partitions of VMs by struct kvm; no KVM structure points at this module.  All
+ * VMs look here, also those that are not attached: a thousand of one user's must
+ * not make long ways for the others.
+ */
+static DEFINE_HASHTABLE(vm_table, 10);
 
 /* Protects the table for writers.  Inside of a partition's lock. */
 static DEFINE_MUTEX(vm_table_lock);
@@ -101,7 +105,6 @@ static void vm_detach(struct hvpm_partition *partition)
 {
 	struct hvpm_vm *vm = to_hvpm_vm(partition);
 
-	hvpm_owner_unbind(&vm->owner);
 	remove_from_table(vm);
 	fput(vm->file);
 }

@@ -254,7 +254,8 @@ struct hv_postmsg_port {
  * Errors: EINVAL, E2BIG, EFAULT; EBADF, EBADFD @port_fd is no open file, no
  * port; EEXIST @connection_id is in use; EBUSY the port is connected and not
  * HV_POSTMSG_PORT_SHARED; ELOOP it is a port of this partition; ENXIO it was
- * deleted; ENOSPC the partition has its most connections; ENOMEM, ESHUTDOWN.
+ * deleted; ENOSPC the partition has its most connections, or the port as many;
+ * ENOMEM, ESHUTDOWN.
  */
 struct hv_postmsg_connect {
 	__u32 size;
