@@ -348,6 +348,7 @@ static void disconnect(unsigned int port, uint64_t *chance)
 		own->connected[port] = 0;
 	if (__hvpm_disconnect(own_partition, CONNECTION_ID(port, gen)))
 		call_failed(port, HV_POSTMSG_DISCONNECT);
+	nap(chance_below(chance, 500));
 	own->connected[port] = 0;
 	count_churn(CHURN_DISCONNECT);
 }
@@ -507,18 +508,18 @@ static void churn_preferred(uint64_t *chance)
 
 static void churn_rest(uint64_t *chance)
 {
-	switch (chance_below(chance, 24)) {
-	case 0:
+	switch (chance_below(chance, 40)) {
+	case 0 ... 1:
 		churn_state(chance);
 		break;
-	case 1 ... 2:
+	case 2:
 		if (self < VMS)
 			churn_reset(chance);
 		break;
 	case 3:
 		churn_endpoint(chance);
 		break;
-	case 4:
+	case 4 ... 5:
 		if (self < VMS)
 			churn_preferred(chance);
 		break;
@@ -595,16 +596,26 @@ void node_start(int partition, unsigned int first_sender)
 	own->ready = true;
 }
 
-/* Those that need not work in this phase and have not seen it. */
-static void interrupt_workers(uint32_t phase)
+/* Does a worker have to be interrupted in what it may be waiting for? */
+static bool shall_rest(enum worker worker, uint32_t phase)
 {
+	if (own->rest[worker] == phase)
+		return false;
+	/* In the end the queues get empty, but then a waiting post is queued. */
+	if (PHASE_KIND(phase) == PHASE_QUIET)
+		return worker < WORKER_READER;
+	return PHASE_KIND(phase) >= PHASE_FROZEN;
+}
+
+static void interrupt_workers(uint32_t phase, uint64_t *chance)
+{
+	bool sender, by_chance;
 	enum worker worker;
 
 	for (worker = 0; worker < WORKERS; worker++) {
-		if (!working[worker] || own->rest[worker] == phase)
-			continue;
-		if (PHASE_KIND(phase) >= PHASE_FROZEN ||
-		    (PHASE_KIND(phase) == PHASE_QUIET && worker < WORKER_READER))
+		sender = worker < WORKER_READER;
+		by_chance = sender && !chance_below(chance, 32);
+		if (working[worker] && (by_chance || shall_rest(worker, phase)))
 			pthread_kill(workers[worker], INTERRUPT);
 	}
 }
@@ -621,13 +632,13 @@ static void join_workers(void)
 		}
 }
 
-bool node_interrupt(void)
+bool node_interrupt(uint64_t *chance)
 {
 	if (is_over()) {
 		join_workers();
 		return false;
 	}
-	interrupt_workers(ledger->phase);
+	interrupt_workers(ledger->phase, chance);
 	return true;
 }
 
@@ -638,7 +649,7 @@ void host_main(unsigned int node)
 	node_begin(node);
 	chance = chance_begin(self, WORKERS + 1);
 	node_start(hvpm_create_host_partition(), 0);
-	while (node_interrupt())
+	while (node_interrupt(&chance))
 		nap(1000 + chance_below(&chance, 4000));
 	close(own_partition);
 	_exit(0);

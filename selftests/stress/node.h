@@ -30,8 +30,11 @@ void node_begin(unsigned int node);
 /* Start the workers; the senders from @first_sender on are threads. */
 void node_start(int partition, unsigned int first_sender);
 
-/* Interrupt workers that have to come to rest; false when all is over. */
-bool node_interrupt(void);
+/*
+ * Interrupt workers that have to come to rest, and posts now and then; false when
+ * all is over.
+ */
+bool node_interrupt(uint64_t *chance);
 
 /* What the two kinds of nodes run; neither returns. */
 void vmm_main(unsigned int node);

@@ -230,11 +230,20 @@ static void settle(void)
 		enter(PHASE_RUN);
 }
 
+/* One that is not ready is left alone as a rule: it would never be. */
+static void kill_one(void)
+{
+	unsigned int node = chance_below(&chance, NODES);
+
+	if (ledger->nodes[node].ready || !chance_below(&chance, 4))
+		kill_node(node);
+}
+
 static void kill_some(void)
 {
-	kill_node(chance_below(&chance, NODES));
+	kill_one();
 	if (!chance_below(&chance, 4))
-		kill_node(chance_below(&chance, NODES));
+		kill_one();
 }
 
 /* Now and then from now on. */

@@ -426,7 +426,7 @@ void vmm_main(unsigned int node)
 	for (i = 0; i < VPS; i++)
 		start_vp(&vm->vps[i]);
 	node_start(vm->partition, VPS);
-	while (node_interrupt()) {
+	while (node_interrupt(&chance)) {
 		interrupt_vps(&chance);
 		nap(1000 + chance_below(&chance, 8000));
 	}
