@@ -87,7 +87,7 @@ static void add_stream(struct stream *stream, struct balance *sum)
 	uint32_t next = stream->next, i;
 	uint64_t accepted, received, range;
 
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < REFUSALS; i++)
 		sum->refused[i] += stream->refused[i];
 	for (i = 0; i * 64 < next; i++) {
 		range = next - i * 64 < 64 ? (1ULL << next % 64) - 1 : ~0ULL;
@@ -116,7 +116,7 @@ static void add_balance(struct balance *sum, const struct balance *part)
 	sum->received += part->received;
 	sum->missing += part->missing;
 	sum->unknown += part->unknown;
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < REFUSALS; i++)
 		sum->refused[i] += part->refused[i];
 }
 
@@ -139,22 +139,46 @@ static bool is_unread(const struct hv_postmsg_message *message,
 	       !bit_of(origin.stream->received, origin.number);
 }
 
+/*
+ * All messages that a node can have been given and not noted: @number counts from
+ * 0.  NULL behind the last.
+ */
+static struct hv_postmsg_message *held(unsigned int node, unsigned int number)
+{
+	struct node *of = &ledger->nodes[node];
+	struct hv_postmsg_message *slots;
+	unsigned int page = number / HV_SYNIC_SINT_COUNT;
+
+	if (page < VPS * PAGES) {
+		slots = (void *)of->slots[page / PAGES][page % PAGES];
+		return &slots[number % HV_SYNIC_SINT_COUNT];
+	}
+	number -= VPS * PAGES * HV_SYNIC_SINT_COUNT;
+	if (number < ENDPOINTS * BATCH)
+		return &of->read[number / BATCH][number % BATCH];
+	return NULL;
+}
+
 static uint64_t unread_in(unsigned int port, uint32_t gen)
 {
-	struct node *node = &ledger->nodes[port / PORTS];
-	struct hv_postmsg_message *slots;
-	unsigned int vp, page, i;
+	struct hv_postmsg_message *message;
 	uint64_t count = 0;
+	unsigned int i;
 
-	for (vp = 0; vp < VPS; vp++)
-		for (page = 0; page < PAGES; page++) {
-			slots = (void *)node->slots[vp][page];
-			for (i = 0; i < HV_SYNIC_SINT_COUNT; i++)
-				count += is_unread(&slots[i], port, gen);
-		}
-	for (i = 0; i < ENDPOINTS * BATCH; i++)
-		count += is_unread(&node->read[0][i], port, gen);
+	for (i = 0; (message = held(port / PORTS, i)); i++)
+		count += is_unread(message, port, gen);
 	return count;
+}
+
+bool account_slots_empty(unsigned int node)
+{
+	struct hv_postmsg_message *message;
+	unsigned int i;
+
+	for (i = 0; (message = held(node, i)); i++)
+		if (*(volatile uint32_t *)&message->type)
+			return false;
+	return true;
 }
 
 uint64_t account_in_hands(unsigned int node)
@@ -230,11 +254,12 @@ static void check_refused(unsigned int port, struct generation *generation)
 	}
 }
 
+/* @unread: its messages in slots and buffers of a node that is gone. */
 static void file_generation(unsigned int port, struct generation *generation,
-			    bool deleted)
+			    bool deleted, uint64_t unread)
 {
-	uint64_t unread = unread_in(port, generation->gen), known, rest;
 	struct balance sum = { 0 };
+	uint64_t known, rest;
 
 	add_generation(generation, &sum);
 	check_end(port, generation, &sum, unread);
@@ -304,7 +329,7 @@ void account_deleted(void)
 			    !receivers_through(port, generation) ||
 			    !streams_unused(port, generation))
 				continue;
-			file_generation(port, generation, true);
+			file_generation(port, generation, true, 0);
 			free_generation(generation);
 		}
 }
@@ -357,7 +382,8 @@ static void end_port(unsigned int node, unsigned int port)
 				generation->resets_last[j] =
 					ledger->nodes[node].vps[j].resets_begun;
 		file_generation(port, generation,
-				generation->state == GENERATION_DELETED);
+				generation->state == GENERATION_DELETED,
+				unread_in(port, generation->gen));
 		free_generation(generation);
 	}
 }
@@ -479,7 +505,7 @@ static void check_refusals(unsigned int port, const struct balance *sum,
 			   const struct hv_postmsg_port_stats *stats)
 {
 	const uint64_t counted[] = {
-		stats->refused_port, stats->refused_vp, stats->refused_synic,
+		stats->refused_port, stats->refused_synic,
 		stats->refused_buffers,
 	};
 	unsigned int i;
@@ -489,6 +515,9 @@ static void check_refusals(unsigned int port, const struct balance *sum,
 			complain("port %u.%u: posts refused for reason %u: %lu, posters were told so %lu times",
 				 port / PORTS, port % PORTS, i, counted[i],
 				 sum->refused[i]);
+	if (stats->refused_vp)
+		complain("port %u.%u: %llu posts refused for want of a VP",
+			 port / PORTS, port % PORTS, stats->refused_vp);
 }
 
 /* Nothing can have freed a message of it but its deletion, which is to come. */

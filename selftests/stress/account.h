@@ -14,15 +14,14 @@
  * @received: and it was received
  * @missing: the poster was told so, and it was not received
  * @unknown: the poster was killed before it was told, and it was not received
- * @refused: posts refused with INVALID_PORT_ID, INVALID_VP_INDEX,
- *	INVALID_SYNIC_STATE, INSUFFICIENT_BUFFERS
+ * @refused: posts refused, as in a stream
  */
 struct balance {
 	uint64_t accepted;
 	uint64_t received;
 	uint64_t missing;
 	uint64_t unknown;
-	uint64_t refused[4];
+	uint64_t refused[REFUSALS];
 };
 
 /* Say that something is wrong, and remember it. */
@@ -39,7 +38,13 @@ void account_deleted(void);
 /* A node's process is gone: what it was posting, and all of its ports. */
 void account_end(unsigned int node);
 
-/* All that is in a node's slots and buffers and not noted as received. */
+/* Nothing is in a node's slots and buffers. */
+bool account_slots_empty(unsigned int node);
+
+/*
+ * What is in a node's slots and buffers and not noted as received; nobody may be
+ * about to change that.
+ */
 uint64_t account_in_hands(unsigned int node);
 
 /*

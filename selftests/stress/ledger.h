@@ -44,6 +44,8 @@
 #define PAGES		2
 #define FIRST_SINT	2
 #define LAST_SINT	4
+/* Reasons of a port to refuse a post. */
+#define REFUSALS	3
 #define STATUSES	HV_POSTMSG_STATUS_COUNT
 
 /* What is going on: a kind, with a count above it. */
@@ -85,8 +87,8 @@ enum fault {
  *
  * @gen: the generation, 0 if there is none
  * @next: number of the sender's next message
- * @refused: posts refused with INVALID_PORT_ID, INVALID_VP_INDEX,
- *	INVALID_SYNIC_STATE, INSUFFICIENT_BUFFERS
+ * @refused: posts refused with INVALID_PORT_ID, INVALID_SYNIC_STATE,
+ *	INSUFFICIENT_BUFFERS
  * @expected: number from which on none was received: by VP, for an any-VP port
  * @resets: resets of the VP that had ended before the last message received
  *	came to its slot
@@ -96,7 +98,7 @@ enum fault {
 struct stream {
 	volatile uint32_t gen;
 	volatile uint32_t next;
-	volatile uint32_t refused[4];
+	volatile uint32_t refused[REFUSALS];
 	volatile uint32_t expected[VPS];
 	volatile uint32_t resets;
 	volatile uint64_t accepted[STREAM_MAX / 64];
@@ -409,16 +411,17 @@ static inline void attempt_refused(struct attempt *attempt, uint32_t status)
 	case HV_STATUS_INVALID_PORT_ID:
 		stream->refused[0]++;
 		break;
-	case HV_STATUS_INVALID_VP_INDEX:
-		stream->refused[1]++;
+	case HV_STATUS_INSUFFICIENT_BUFFERS:
+		stream->refused[REFUSALS - 1]++;
 		break;
 	case HV_STATUS_INVALID_SYNIC_STATE:
-		stream->refused[2]++;
-		break;
-	case HV_STATUS_INSUFFICIENT_BUFFERS:
-		stream->refused[3]++;
-		break;
+		if (!port_place(attempt->port).endpoint) {
+			stream->refused[1]++;
+			break;
+		}
+		/* fall through */
 	default:
+		/* INVALID_VP_INDEX too: all VPs are there before any port. */
 		fault(FAULT_STATUS, attempt->sender / SENDERS, attempt->port,
 		      attempt->gen, attempt->sender, attempt->number, status);
 	}

@@ -162,7 +162,7 @@ static const char *not_drained(unsigned int node, uint32_t phase)
 {
 	if (account_queued(node))
 		return "messages are queued";
-	if (account_in_hands(node))
+	if (!account_slots_empty(node))
 		return "messages are in slots";
 	return NULL;
 }
@@ -273,7 +273,6 @@ static void run(double seconds)
 			shown = now();
 			printf("%.0f s: %lu messages delivered, %u processes killed, balanced %u times\n",
 			       shown - start, account_received(), kills, rests);
-			fflush(stdout);
 		}
 		nap(3000);
 	}
@@ -328,6 +327,7 @@ int main(int argc, char **argv)
 	struct timespec time;
 
 	TEST_ASSERT(argc == 2 || argc == 3, "usage: stress SECONDS [SEED]");
+	setlinebuf(stdout);
 	clock_gettime(CLOCK_REALTIME, &time);
 	map_memory();
 	ledger->seed = argc > 2 ? strtoull(argv[2], NULL, 0) :
