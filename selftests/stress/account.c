@@ -38,7 +38,20 @@ void complain(const char *format, ...)
 	vprintf(format, args);
 	va_end(args);
 	printf("\n");
-	fflush(stdout);
+}
+
+/* The same of a port: "port 1.2, generation 3: ..." */
+__attribute__((format(printf, 3, 4)))
+static void complain_of(unsigned int port, uint32_t gen, const char *format, ...)
+{
+	char text[200];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	complain("port %u.%u, generation %u: %s", port / PORTS, port % PORTS,
+		 gen, text);
 }
 
 bool complained(void)
@@ -66,11 +79,11 @@ void complain_found(void)
 
 	if (!found->fault)
 		return;
-	complain("%s: node %u, port %u.%u, generation %u, sender %u.%u, number %lu, value %lu (0x%lx)",
-		 fault_names[found->fault], found->node, found->port / PORTS,
-		 found->port % PORTS, found->gen, found->sender / SENDERS,
-		 found->sender % SENDERS, found->number, found->value,
-		 found->value);
+	complain_of(found->port, found->gen,
+		    "%s: node %u, sender %u.%u, number %lu, value %lu (0x%lx)",
+		    fault_names[found->fault], found->node,
+		    found->sender / SENDERS, found->sender % SENDERS,
+		    found->number, found->value, found->value);
 	found->fault = FAULT_NONE;
 }
 
@@ -131,8 +144,8 @@ static bool is_unread(const struct hv_postmsg_message *message,
 	if (!*(volatile uint32_t *)&message->type)
 		return false;
 	if (!message_origin(message, &origin) || !origin.stream) {
-		complain("port %u.%u: a message came damaged, type 0x%x",
-			 port / PORTS, port % PORTS, message->type);
+		complain_of(port, gen, "a message came damaged, type 0x%x",
+			    message->type);
 		return false;
 	}
 	return origin.port == port && origin.gen == gen &&
@@ -198,6 +211,16 @@ uint64_t account_in_hands(unsigned int node)
 
 /* --- the end of a generation --- */
 
+/* Resets so far, of a port whose owner does not say which was the last. */
+static void note_resets(unsigned int port, struct generation *generation)
+{
+	struct node *node = &ledger->nodes[port / PORTS];
+	unsigned int i;
+
+	for (i = 0; i < VPS; i++)
+		generation->resets_last[i] = node->vps[i].resets_begun;
+}
+
 /* Resets of its VPs whose count of messages its owner did not learn. */
 static uint64_t resets_unknown(unsigned int port, struct generation *generation)
 {
@@ -211,6 +234,18 @@ static uint64_t resets_unknown(unsigned int port, struct generation *generation)
 	return count;
 }
 
+/* Nothing but its end can have freed a message of it. */
+static bool never_freed(unsigned int port, struct generation *generation)
+{
+	unsigned int i;
+
+	for (i = 0; i < VPS; i++)
+		if (receives_at(port, false, i) &&
+		    generation->resets_last[i] != generation->resets_first[i])
+			return false;
+	return !generation->orphan;
+}
+
 /*
  * What is missing was freed by resets, which the module had counted, or lies
  * unread with a receiver that is gone, or was queued in the end; and there can be
@@ -220,22 +255,26 @@ static uint64_t resets_unknown(unsigned int port, struct generation *generation)
 static void check_end(unsigned int port, struct generation *generation,
 		      const struct balance *sum, uint64_t unread)
 {
+	uint64_t unsure = resets_unknown(port, generation);
 	int64_t rest = sum->missing - generation->known.freed - unread;
-	uint64_t most = generation->buffers * (1 + resets_unknown(port, generation));
+	uint32_t gen = generation->gen;
 
-	if (rest < -(int64_t)sum->unknown || rest > (int64_t)most)
-		complain("port %u.%u, generation %u: %lu messages missing, %lu freed before its end, %lu unread: %ld queued in the end in %u buffers",
-			 port / PORTS, port % PORTS, generation->gen,
-			 sum->missing, generation->known.freed, unread, rest,
-			 generation->buffers);
+	if (rest < -(int64_t)sum->unknown ||
+	    rest > (int64_t)(generation->buffers * (1 + unsure)))
+		complain_of(port, gen,
+			    "%lu messages missing, %lu freed, %lu unread, %u buffers",
+			    sum->missing, generation->known.freed, unread,
+			    generation->buffers);
+	if (generation->known.freed && never_freed(port, generation))
+		complain_of(port, gen, "%lu messages freed, there was no reason",
+			    generation->known.freed);
 	if (generation->known.delivered > sum->received + unread)
-		complain("port %u.%u, generation %u: %lu messages delivered, %lu received, %lu unread",
-			 port / PORTS, port % PORTS, generation->gen,
-			 generation->known.delivered, sum->received, unread);
+		complain_of(port, gen, "%lu messages delivered, %lu received",
+			    generation->known.delivered, sum->received + unread);
 	if (generation->known.posted > sum->accepted + sum->unknown)
-		complain("port %u.%u, generation %u: %lu messages posted, %lu accepted, %lu in flight as their posters were killed",
-			 port / PORTS, port % PORTS, generation->gen,
-			 generation->known.posted, sum->accepted, sum->unknown);
+		complain_of(port, gen, "%lu messages posted, %lu accepted",
+			    generation->known.posted,
+			    sum->accepted + sum->unknown);
 }
 
 /* A poster that was told "refused" uses the number again. */
@@ -248,9 +287,9 @@ static void check_refused(unsigned int port, struct generation *generation)
 
 		if (stream->next < STREAM_MAX &&
 		    bit_of(stream->received, stream->next))
-			complain("port %u.%u, generation %u: a message came whose post was refused: sender %u.%u, number %u",
-				 port / PORTS, port % PORTS, generation->gen,
-				 i / SENDERS, i % SENDERS, stream->next);
+			complain_of(port, generation->gen,
+				    "a message came whose post was refused: sender %u.%u, number %u",
+				    i / SENDERS, i % SENDERS, stream->next);
 	}
 }
 
@@ -358,10 +397,10 @@ static void settle_sender(struct sender *sender, unsigned int which)
 	}
 }
 
-static void end_port(unsigned int node, unsigned int port)
+static void end_port(unsigned int port)
 {
 	struct generation *generation;
-	unsigned int i, j, tries;
+	unsigned int i, tries;
 
 	ledger->ports[port].published = 0;
 	for (i = 0; i < RING; i++) {
@@ -370,17 +409,14 @@ static void end_port(unsigned int node, unsigned int port)
 			continue;
 		for (tries = 0; !streams_unused(port, generation); tries++) {
 			if (tries == 120000) {
-				complain("port %u.%u, generation %u: a post did not end with it",
-					 port / PORTS, port % PORTS,
-					 generation->gen);
+				complain_of(port, generation->gen,
+					    "a post did not end with it");
 				break;
 			}
 			usleep(1000);
 		}
 		if (generation->state == GENERATION_OPEN)
-			for (j = 0; j < VPS; j++)
-				generation->resets_last[j] =
-					ledger->nodes[node].vps[j].resets_begun;
+			note_resets(port, generation);
 		file_generation(port, generation,
 				generation->state == GENERATION_DELETED,
 				unread_in(port, generation->gen));
@@ -397,7 +433,7 @@ void account_end(unsigned int which)
 	for (i = 0; i < SENDERS; i++)
 		settle_sender(&node->senders[i], which * SENDERS + i);
 	for (i = 0; i < PORTS; i++)
-		end_port(which, which * PORTS + i);
+		end_port(which * PORTS + i);
 	for (i = 0; i < CHURNS; i++)
 		total.churn[i] += node->churn[i];
 	memset(&ended[which], 0, sizeof(ended[which]));
@@ -454,7 +490,7 @@ static void check_statuses(unsigned int node,
 		for (told = 0, j = 0; j < SENDERS; j++)
 			told += ledger->nodes[node].senders[j].status[i];
 		if (told != stats->status[i])
-			complain("node %u: its posters were told status 0x%x %lu times, the module has counted %llu",
+			complain("node %u: posters were told 0x%x %lu times, the module has counted %llu",
 				 node, i, told, stats->status[i]);
 	}
 }
@@ -481,7 +517,7 @@ static void check_partition(unsigned int node, bool drained)
 	}
 
 	if (!is_between(stats.posted, sum.accepted, sum.unknown))
-		complain("node %u: its ports have accepted %llu messages, posters were told so %lu times, %lu were killed meanwhile",
+		complain("node %u: %llu messages accepted, posters were told so of %lu; %lu unsure",
 			 node, stats.posted, sum.accepted, sum.unknown);
 	if (stats.delivered != sum.received + unread)
 		complain("node %u: %llu messages delivered, %lu received, %lu unread",
@@ -501,7 +537,8 @@ static void check_partition(unsigned int node, bool drained)
 	check_statuses(node, &stats);
 }
 
-static void check_refusals(unsigned int port, const struct balance *sum,
+static void check_refusals(unsigned int port, uint32_t gen,
+			   const struct balance *sum,
 			   const struct hv_postmsg_port_stats *stats)
 {
 	const uint64_t counted[] = {
@@ -512,64 +549,50 @@ static void check_refusals(unsigned int port, const struct balance *sum,
 
 	for (i = 0; i < ARRAY_SIZE(counted); i++)
 		if (!is_between(counted[i], sum->refused[i], sum->unknown))
-			complain("port %u.%u: posts refused for reason %u: %lu, posters were told so %lu times",
-				 port / PORTS, port % PORTS, i, counted[i],
-				 sum->refused[i]);
+			complain_of(port, gen,
+				    "%lu posts refused for reason %u, posters were told so of %lu",
+				    counted[i], i, sum->refused[i]);
 	if (stats->refused_vp)
-		complain("port %u.%u: %llu posts refused for want of a VP",
-			 port / PORTS, port % PORTS, stats->refused_vp);
-}
-
-/* Nothing can have freed a message of it but its deletion, which is to come. */
-static bool never_freed(unsigned int port, struct generation *generation)
-{
-	struct node *node = &ledger->nodes[port / PORTS];
-	unsigned int i;
-
-	for (i = 0; i < VPS; i++)
-		if (receives_at(port, false, i) &&
-		    node->vps[i].resets_begun != generation->resets_first[i])
-			return false;
-	return !generation->orphan;
+		complain_of(port, gen, "%llu posts refused for want of a VP",
+			    stats->refused_vp);
 }
 
 static void check_port(int partition, unsigned int port, bool drained)
 {
-	struct generation *generation =
-		generation_of(port, ledger->ports[port].last);
+	uint32_t gen = ledger->ports[port].last;
+	struct generation *generation = generation_of(port, gen);
 	struct hv_postmsg_port_stats stats = {
 		.size = sizeof(stats),
 		.port_id = PORT_ID(port),
 	};
-	uint64_t unread = unread_in(port, generation->gen);
-	unsigned int node = port / PORTS, which = port % PORTS;
+	uint64_t unread = unread_in(port, gen);
 	struct balance sum = { 0 };
 
 	if (generation->state != GENERATION_OPEN)
 		return;
+	note_resets(port, generation);
 	add_generation(generation, &sum);
 	if (__hvpm_ioctl(partition, HV_POSTMSG_PORT_STATS, &stats)) {
-		complain("port %u.%u: no statistics: %s", node, which,
-			 strerror(errno));
+		complain_of(port, gen, "no statistics: %s", strerror(errno));
 		return;
 	}
 	if (!is_between(stats.posted, sum.accepted, sum.unknown))
-		complain("port %u.%u: it has accepted %llu messages, posters were told so %lu times, %lu were killed meanwhile",
-			 node, which, stats.posted, sum.accepted, sum.unknown);
+		complain_of(port, gen,
+			    "%llu messages accepted, posters were told so of %lu; %lu unsure",
+			    stats.posted, sum.accepted, sum.unknown);
 	if (stats.delivered != sum.received + unread)
-		complain("port %u.%u: %llu messages delivered, %lu received, %lu unread",
-			 node, which, stats.delivered, sum.received, unread);
+		complain_of(port, gen, "%llu messages delivered, %lu received, %lu unread",
+			    stats.delivered, sum.received, unread);
 	if (stats.buffers != generation->buffers ||
 	    stats.free + stats.queued != stats.buffers)
-		complain("port %u.%u: %u buffers free, %llu messages queued, of %u buffers",
-			 node, which, stats.free, stats.queued, stats.buffers);
+		complain_of(port, gen, "%u buffers free, %llu messages queued, of %u buffers",
+			    stats.free, stats.queued, stats.buffers);
 	if (drained && stats.queued)
-		complain("port %u.%u: %llu messages are queued for ever", node,
-			 which, stats.queued);
+		complain_of(port, gen, "%llu messages are queued for ever", stats.queued);
 	if (stats.freed && never_freed(port, generation))
-		complain("port %u.%u: %llu messages freed, and there was no reason",
-			 node, which, stats.freed);
-	check_refusals(port, &sum, &stats);
+		complain_of(port, gen, "%llu messages freed, there was no reason",
+			    stats.freed);
+	check_refusals(port, gen, &sum, &stats);
 }
 
 void account_check(unsigned int node, bool drained)
@@ -630,7 +653,6 @@ static void show_statuses(void)
 	static const char *const names[STATUSES] = {
 		[HV_STATUS_INVALID_PORT_ID] = "INVALID_PORT_ID",
 		[HV_STATUS_INVALID_CONNECTION_ID] = "INVALID_CONNECTION_ID",
-		[HV_STATUS_INVALID_VP_INDEX] = "INVALID_VP_INDEX",
 		[HV_STATUS_INVALID_SYNIC_STATE] = "INVALID_SYNIC_STATE",
 		[HV_STATUS_INSUFFICIENT_BUFFERS] = "INSUFFICIENT_BUFFERS",
 	};

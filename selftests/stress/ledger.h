@@ -405,6 +405,9 @@ static inline void attempt_refused(struct attempt *attempt, uint32_t status)
 {
 	struct stream *stream = attempt->stream;
 
+	if (status == HV_STATUS_INVALID_SYNIC_STATE &&
+	    port_place(attempt->port).endpoint)
+		status = STATUSES;
 	switch (status) {
 	case HV_STATUS_INVALID_CONNECTION_ID:
 		break;
@@ -415,11 +418,8 @@ static inline void attempt_refused(struct attempt *attempt, uint32_t status)
 		stream->refused[REFUSALS - 1]++;
 		break;
 	case HV_STATUS_INVALID_SYNIC_STATE:
-		if (!port_place(attempt->port).endpoint) {
-			stream->refused[1]++;
-			break;
-		}
-		/* fall through */
+		stream->refused[1]++;
+		break;
 	default:
 		/* INVALID_VP_INDEX too: all VPs are there before any port. */
 		fault(FAULT_STATUS, attempt->sender / SENDERS, attempt->port,

@@ -273,7 +273,7 @@ static void run(double seconds)
 		}
 		if (now() > shown + 30) {
 			shown = now();
-			printf("%.0f s: %lu messages delivered, %u processes killed, balanced %u times\n",
+			printf("%.0f s: %lu messages delivered, %u killed, %u times balanced\n",
 			       shown - start, account_received(), kills, rests);
 		}
 		nap(3000);
