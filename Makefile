@@ -15,6 +15,8 @@
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
+#   make stress KERNEL=... SECONDS=... [SEED=...]
+#                     VMs and processes that come and go, each message accounted for
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -96,6 +98,11 @@ cost: setup-lab-$(KERNEL) modules
 		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
 		--add build/selftests/cost:/opt/cost \
 		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+
+# Not in check: it takes as long as it is told.
+.PHONY: stress
+stress: setup-tests-$(KERNEL)
+	@selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(SEED)
 
 .PHONY: check
 check: setup-all
