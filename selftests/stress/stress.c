@@ -218,18 +218,21 @@ static void look_drained(void)
 
 /* --- the run --- */
 
-static void settle(void)
+/* Returns how long it took. */
+static double settle(void)
 {
 	uint64_t queued, in_hands;
+	double start = now();
 
 	if (!wait_for_all(not_ready, "does not start"))
-		return;
+		return 0;
 	if (chance_below(&chance, 2))
 		look_frozen(&queued, &in_hands);
 	if (!complained())
 		look_drained();
 	if (!complained())
 		enter(PHASE_RUN);
+	return now() - start;
 }
 
 /* One that is not ready is left alone as a rule: it would never be. */
@@ -256,9 +259,14 @@ static double in_a_while(double least, double more)
 
 static void run(double seconds)
 {
-	double start = now(), rest_at = in_a_while(5, 5), kill_at, shown = start;
+	double start, rest_at, kill_at, shown;
 
-	kill_at = in_a_while(3, 2);
+	if (!wait_for_all(not_ready, "does not start"))
+		return;
+	start = now();
+	shown = start;
+	rest_at = in_a_while(5, 5);
+	kill_at = in_a_while(1, 2);
 	while (now() - start < seconds && !complained()) {
 		account_deleted();
 		check_alive();
@@ -268,8 +276,8 @@ static void run(double seconds)
 			kill_at = in_a_while(0.2, 4);
 		}
 		if (now() > rest_at && !complained()) {
-			settle();
-			rest_at = in_a_while(5, 5);
+			/* On a slow machine it would be all there is. */
+			rest_at = in_a_while(2 * settle() + 5, 5);
 		}
 		if (now() > shown + 30) {
 			shown = now();
