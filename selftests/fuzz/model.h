@@ -155,7 +155,8 @@ struct model_connection {
  * @sint: the SINT registers
  * @timers: SINTs that a synthetic timer waits for
  * @behind: SINTs whose slot was last found with a timer's message in it
- * @slot: the SIM page
+ * @slot: the slots of the SIM page; @page unless the caller has put them elsewhere
+ * @page: room for them
  * @interrupts: interrupts that were raised, per SINT
  */
 struct model_vp {
@@ -169,7 +170,8 @@ struct model_vp {
 	uint64_t sint[MODEL_SINTS];
 	uint32_t timers;
 	uint32_t behind;
-	struct model_content slot[MODEL_SINTS];
+	struct model_content *slot;
+	struct model_content page[MODEL_SINTS];
 	uint64_t interrupts[MODEL_SINTS];
 };
 
@@ -293,6 +295,7 @@ static inline struct model_vp *model_new_vp(struct model_partition *partition,
 		vp->sint[sint] = 1 << 16;
 	vp->reachable = true;
 	vp->writable = true;
+	vp->slot = vp->page;
 	model_append(partition->vps, vp);
 	return vp;
 }
@@ -683,15 +686,45 @@ model_try_post(struct model *model, struct model_partition *from,
 	return status;
 }
 
-/* HV_POSTMSG_POST as far as it does not wait: the status it stores. */
+/*
+ * HV_POSTMSG_POST that does not wait: the status it stores.  The second try is
+ * there so that room made meanwhile is seen; it may choose another VP.
+ */
 static inline enum model_status model_host_post(struct model *model,
 						struct model_partition *from,
 						const struct model_block *block)
 {
-	enum model_status status = model_try_post(model, from, block, false);
+	enum model_status status = model_try_post(model, from, block, true);
 
+	if (status == MODEL_INSUFFICIENT_BUFFERS)
+		status = model_try_post(model, from, block, false);
 	from->status[status]++;
 	return status;
+}
+
+/*
+ * Has a host poster who found no buffer still no reason to try again?  That its
+ * target VP is not there any more, or its SynIC is off, is none: nobody tells.
+ */
+static inline bool model_starved(const struct model *model,
+				 const struct model_partition *from,
+				 uint32_t connection_id)
+{
+	struct model_connection *connection =
+		model_find_connection(model, from, connection_id);
+	struct model_port *port;
+
+	if (!connection)
+		return false;
+	port = connection->port;
+	if (!port->alive || !port->partition->active)
+		return false;
+	if (port->endpoint && port->endpoint->closed)
+		return false;
+	if (port->endpoint &&
+	    model_held(model, port->endpoint) == port->endpoint->depth)
+		return true;
+	return model_used_buffers(model, port) == port->buffers;
 }
 
 /* HvCallPostMessage by a VP of a partition that is not dead. */
