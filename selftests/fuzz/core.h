@@ -25,10 +25,14 @@ void core_unload(void);
 /* Forget all files, processes and VMs: before core_load(). */
 void core_reset(void);
 
-/* Called by who sleeps; true if it may have been woken, false for a signal. */
-extern bool (*core_on_sleep)(void);
+/*
+ * Called by who sleeps, again and again until it is woken, @first each time it
+ * falls asleep.  False: let it be woken by a signal.
+ */
+extern bool (*core_on_sleep)(bool first);
 
-/* Run the oldest work, if there is any. */
+/* What waits for a worker, and the oldest of it run. */
+unsigned int core_works(void);
 bool core_run_work(void);
 
 /* The @nth allocation from now on fails, 1 for the next; 0 for none. */
@@ -85,8 +89,10 @@ enum core_access {
 /* What KVM or the VMM sees of a hypercall that the module does not answer. */
 #define CORE_EXIT		0x100
 
-/* Make VM @vm, without vCPUs; its memory is all zero. Returns its file. */
+/* Make VM @vm, without vCPUs; its memory is all zero.  Returns its file. */
 int core_vm_create(int vm, bool irqchip, bool encrypted);
+/* Does anybody still hold its file? */
+bool core_vm_exists(int vm);
 /* KVM_CREATE_VCPU. */
 void core_vcpu_create(int vm);
 /* KVM_CAP_HYPERV_SYNIC. */
@@ -111,8 +117,10 @@ void core_init(int vm, int vcpu);
 bool core_requested(int vm, int vcpu);
 /* Messages in the vCPU's queue, as the module counts them; -1 without a VP. */
 int core_queue_length(int vm, int vcpu);
-uint64_t core_interrupts(int vm, int vcpu, uint8_t vector);
-uint8_t *core_page(int vm, unsigned int page);
+/* Interrupts that were raised, by vector. */
+const uint64_t *core_interrupts(int vm, int vcpu);
+/* The guest's memory, from its address 0 on. */
+uint8_t *core_memory(int vm);
 void core_page_access(int vm, unsigned int page, enum core_access access);
 
 #endif /* _HVPM_FUZZ_CORE_H */

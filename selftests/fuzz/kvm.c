@@ -48,7 +48,7 @@ struct shim_vm {
 	bool exists;
 	struct shim_vcpu vcpu[SHIM_VCPUS];
 	enum core_access access[CORE_PAGES];
-	u8 memory[CORE_PAGES][CORE_PAGE_BYTES];
+	u8 memory[CORE_PAGES * CORE_PAGE_BYTES];
 };
 
 static struct shim_vm vms[CORE_VMS];
@@ -88,7 +88,7 @@ unsigned long gfn_to_hva(struct kvm *kvm, gfn_t gfn)
 
 	if (gfn >= CORE_PAGES || vm->access[gfn] == CORE_HOLE)
 		return 0;
-	return (unsigned long)vm->memory[gfn];
+	return (unsigned long)vm->memory + gfn * CORE_PAGE_BYTES;
 }
 
 bool kvm_is_error_hva(unsigned long hva)
@@ -126,9 +126,10 @@ size_t shim_guest_accessible(const u8 *at, bool write)
 	for (i = 0; i < CORE_VMS; i++) {
 		enum core_access access;
 
-		if (at < vms[i].memory[0] || at >= vms[i].memory[0] + sizeof(vms[i].memory))
+		if (at < vms[i].memory ||
+		    at >= vms[i].memory + sizeof(vms[i].memory))
 			continue;
-		offset = at - vms[i].memory[0];
+		offset = at - vms[i].memory;
 		access = vms[i].access[offset / CORE_PAGE_BYTES];
 		if (access == CORE_READ_WRITE ||
 		    (access == CORE_READ_ONLY && !write))
@@ -485,12 +486,18 @@ int core_vm_create(int vm, bool irqchip, bool encrypted)
 	struct kvm *kvm = &vms[vm].kvm;
 
 	shim_check(!vms[vm].exists);
+	memset(&vms[vm], 0, sizeof(vms[vm]));
 	vms[vm].exists = true;
 	kvm->mm = &vms[vm].mm;
 	kvm->arch.irqchip_mode = irqchip ? KVM_IRQCHIP_KERNEL :
 					   KVM_IRQCHIP_NONE;
 	kvm->arch.private_mem = encrypted;
 	return shim_open(&vm_fops, kvm, 0);
+}
+
+bool core_vm_exists(int vm)
+{
+	return vms[vm].exists;
 }
 
 void core_vcpu_create(int vm)
@@ -563,24 +570,19 @@ int core_queue_length(int vm, int vcpu)
 	return length;
 }
 
-uint64_t core_interrupts(int vm, int vcpu, uint8_t vector)
+const uint64_t *core_interrupts(int vm, int vcpu)
 {
-	return vms[vm].vcpu[vcpu].apic.count[vector];
+	return vms[vm].vcpu[vcpu].apic.count;
 }
 
-uint8_t *core_page(int vm, unsigned int page)
+uint8_t *core_memory(int vm)
 {
-	return vms[vm].memory[page];
+	return vms[vm].memory;
 }
 
 void core_page_access(int vm, unsigned int page, enum core_access access)
 {
 	vms[vm].access[page] = access;
-}
-
-void shim_reset_kvm(void)
-{
-	memset(vms, 0, sizeof(vms));
 }
 
 void shim_check_kvm(void)

@@ -33,7 +33,7 @@ unsigned int shim_mutexes;
 unsigned int shim_rcu_readers;
 bool shim_signal;
 struct task_struct shim_task;
-bool (*core_on_sleep)(void);
+bool (*core_on_sleep)(bool first);
 
 int shim_module_init(void);
 void shim_module_exit(void);
@@ -215,6 +215,16 @@ bool queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work)
 	return true;
 }
 
+unsigned int core_works(void)
+{
+	struct work_struct *work;
+	unsigned int count = 0;
+
+	for (work = works; work; work = work->next)
+		count++;
+	return count;
+}
+
 bool core_run_work(void)
 {
 	struct work_struct *work = works;
@@ -291,10 +301,12 @@ void shim_wake_up(wait_queue_head_t *head)
 /* As long as the program does something it may be woken. */
 void wait_woken(struct wait_queue_entry *entry, unsigned int mode, long timeout)
 {
+	bool first = true;
+
 	might_sleep();
 	shim_check(!shim_mutexes);
-	while (!entry->woken) {
-		if (!core_on_sleep || !core_on_sleep()) {
+	for (; !entry->woken; first = false) {
+		if (!core_on_sleep(first)) {
 			shim_signal = true;
 			break;
 		}
@@ -591,9 +603,7 @@ void misc_deregister(struct miscdevice *misc)
 
 void core_reset(void)
 {
-	memset(&process_mm, 0, sizeof(process_mm));
 	shim_task.mm = &process_mm;
-	shim_reset_kvm();
 	core_fail_alloc(0);
 	core_fail_file(false);
 	core_user_range(NULL, 0, false);

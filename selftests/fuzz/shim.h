@@ -17,7 +17,6 @@ void shim_end_process(void);
 
 /* Bytes from @at on that the VMM of some VM has as its guest's memory. */
 size_t shim_guest_accessible(const u8 *at, bool write);
-void shim_reset_kvm(void);
 /* Nothing of the module is left in any VM. */
 void shim_check_kvm(void);
 
