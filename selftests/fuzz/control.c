@@ -148,12 +148,11 @@ static const char *ioctl_name(unsigned int cmd)
 }
 
 /*
- * Make an ioctl.  @arg is what it should be given, @flags are those it knows.  The
- * call's @wanted is an errno if the struct cannot be taken, else 0.
+ * Get an ioctl ready.  @arg is what it should be given, @flags are those it knows.
+ * The call's @wanted is an errno if the struct cannot be taken, else 0.
  */
-static void make_call(struct call *call, const struct step *step, int fd,
-		      unsigned int cmd, const void *arg, size_t size,
-		      uint32_t flags)
+static void prepare_call(struct call *call, const struct step *step,
+			 const void *arg, size_t size, uint32_t flags)
 {
 	struct user *user = current_user();
 
@@ -164,6 +163,12 @@ static void make_call(struct call *call, const struct step *step, int fd,
 	spoil(user, size, step);
 	memcpy(call->seen.bytes, user->memory, size);
 	call->wanted = head_errno(user, size, flags);
+}
+
+static void make_call(struct call *call, const struct step *step, int fd,
+		      unsigned int cmd)
+{
+	struct user *user = current_user();
 
 	give_user(user);
 	core_fail_alloc(step->fail >= 0xf0 && step->fail < 0xfc ?
@@ -228,8 +233,8 @@ static void partition_call(struct call *call, const struct step *step, int fd,
 			   unsigned int cmd, const void *arg, size_t size,
 			   uint32_t flags)
 {
-	make_call(call, step, fd, cmd, arg, size, flags);
-	/* It was so when the call was made; those that sleep look again. */
+	prepare_call(call, step, arg, size, flags);
+	make_call(call, step, fd, cmd);
 	if (world.file[fd].partition->dead)
 		call->wanted = -ESHUTDOWN;
 }
@@ -248,8 +253,8 @@ void op_info(const struct step *step)
 	};
 	struct call call;
 
-	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_INFO, &arg, sizeof(arg),
-		  0);
+	prepare_call(&call, step, &arg, sizeof(arg), 0);
+	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_INFO);
 	if (out(&call))
 		expect("info", memcmp(user->memory + 8,
 				      (const uint8_t *)&wanted + 8,
@@ -327,15 +332,15 @@ void op_create_partition(const struct step *step)
 		arg.flags = step->a & 0xe;
 		arg.vm_fd = world_pick(FILE_VM, step->what);
 	}
+	prepare_call(&call, step, &arg, sizeof(arg), 0xf);
+	seen = &call.seen.create_partition;
 	/* The one it may sleep for, if it comes so far. */
-	if (!attach_errno(&arg, &vm))
+	if (!attach_errno(seen, &vm))
 		sleeper.vm = vm;
 	world_begin_sleep(&sleeper);
-	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_CREATE_PARTITION, &arg,
-		  sizeof(arg), 0xf);
+	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_CREATE_PARTITION);
 	world_end_sleep(&sleeper);
 
-	seen = &call.seen.create_partition;
 	if (!call.wanted && seen->reserved)
 		call.wanted = -EINVAL;
 	if (!call.wanted && seen->flags & HV_POSTMSG_PARTITION_HOST) {
@@ -743,7 +748,6 @@ void op_post(const struct step *step)
 	const struct hv_postmsg_post *seen;
 	struct hv_postmsg_post arg = {};
 	struct model_block block = {};
-	struct user *user;
 	struct call call;
 	bool nonblock;
 	int fd;
@@ -754,23 +758,19 @@ void op_post(const struct step *step)
 	nonblock = step->e & 2;
 	core_set_nonblock(fd, nonblock);
 	choose_post(&arg, step);
-	/* What the module will see, if it comes so far. */
-	user = current_user();
-	memcpy(user->memory, &arg, sizeof(arg));
-	user->size = sizeof(arg);
-	spoil(user, sizeof(arg), step);
-	seen = (const void *)user->memory;
+	prepare_call(&call, step, &arg, sizeof(arg), 1);
+	seen = &call.seen.post;
 	block.connection_id = seen->connection_id;
 	block.message_type = seen->message_type;
 	block.payload_size = seen->payload_size;
 	memcpy(block.payload, seen->payload, sizeof(block.payload));
 	nonblock = nonblock || seen->flags & HV_POSTMSG_POST_NONBLOCK;
-	sleeper.from = partition;
+	sleeper.file = &world.file[fd];
 	sleeper.block = &block;
 
 	world_begin_sleep(&sleeper);
 	world.file[fd].users++;
-	make_call(&call, step, fd, HV_POSTMSG_POST, &arg, sizeof(arg), 1);
+	make_call(&call, step, fd, HV_POSTMSG_POST);
 	world.file[fd].users--;
 	world_end_sleep(&sleeper);
 

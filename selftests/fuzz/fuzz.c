@@ -63,8 +63,10 @@ static void print_counts(void)
 	const struct result *result;
 	unsigned int i;
 
-	printf("fuzz: %s: %lu inputs, %lu hypercalls, %lu ioctls and reads, %lu VMs, %lu allocations failed\n",
-	       target.name, inputs, calls, ioctls, vms, core_allocs_failed());
+	printf("fuzz: %s: %lu inputs, %lu hypercalls, %lu ioctls and reads\n",
+	       target.name, inputs, calls, ioctls);
+	printf("fuzz: %s: %lu VMs, %lu allocations failed\n", target.name,
+	       vms, core_allocs_failed());
 	for (i = 0; i < CORE_EXIT; i++)
 		if (statuses[i])
 			printf("fuzz: %s:   status 0x%02x %10lu\n", target.name,

@@ -12,7 +12,7 @@
 #define MSR_SINT0	0x40000090
 #define MSR_SINT15	0x4000009f
 
-#define SINT_MASKED	(1ull << 16)
+#define SINT_MASKED	0x10000ull
 
 /* Pages of SIM pages come first, two for each vCPU. */
 #define SIM_PAGES	(2 * CORE_VCPUS)

@@ -217,7 +217,7 @@ struct model {
 /* Append to a list, so that each is in the order of creation. */
 #define model_append(list, element)					\
 	do {								\
-		typeof(list) *_at = &list;				\
+		typeof(list) *_at = &(list);				\
 									\
 		while (*_at)						\
 			_at = &(*_at)->next;				\
@@ -227,7 +227,7 @@ struct model {
 
 #define model_remove(list, element)					\
 	do {								\
-		typeof(list) *_at = &list;				\
+		typeof(list) *_at = &(list);				\
 									\
 		while (*_at != (element))				\
 			_at = &(*_at)->next;				\

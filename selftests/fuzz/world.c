@@ -274,6 +274,16 @@ static const struct operation *choose(unsigned int number)
 	return operation;
 }
 
+static void trace(const struct operation *operation, const struct step *step)
+{
+	fprintf(stderr, "%*s%s: who %u what %u mode 0x%x a 0x%x b 0x%x c 0x%x ",
+		2 * world.depth, "", operation->name, step->who, step->what,
+		step->mode, step->a, step->b, step->c);
+	fprintf(stderr, "d 0x%llx fail 0x%x e 0x%x f 0x%x seed 0x%x\n",
+		(unsigned long long)step->d, step->fail, step->e, step->f,
+		step->seed);
+}
+
 static void update_all(void)
 {
 	unsigned int i;
@@ -292,10 +302,7 @@ static void run_step(void)
 	world.left -= sizeof(step);
 	operation = choose(step.op);
 	if (world.trace)
-		fprintf(stderr, "%*s%s who %u what %u mode 0x%x a 0x%x b 0x%x c 0x%x d 0x%llx fail 0x%x e 0x%x f 0x%x\n",
-			2 * world.depth, "", operation->name, step.who,
-			step.what, step.mode, step.a, step.b, step.c,
-			(unsigned long long)step.d, step.fail, step.e, step.f);
+		trace(operation, &step);
 	update_all();
 	operation->run(&step);
 	check_world();
@@ -312,8 +319,11 @@ static void expect_asleep(struct sleeper *sleeper)
 
 	switch (sleeper->reason) {
 	case SLEEP_POST:
+		sleeper->file->starved = true;
+		sleeper->file->starved_id = sleeper->block->connection_id;
 		while (tries-- && status == MODEL_INSUFFICIENT_BUFFERS)
-			status = model_try_post(&world.model, sleeper->from,
+			status = model_try_post(&world.model,
+						sleeper->file->partition,
 						sleeper->block, true);
 		expect("a poster sleeps", MODEL_INSUFFICIENT_BUFFERS, status);
 		break;
@@ -336,7 +346,7 @@ static void expect_reason(const struct sleeper *sleeper)
 	switch (sleeper->reason) {
 	case SLEEP_POST:
 		expect("a poster's wake-up was lost, there is room",
-		       model_starved(&world.model, sleeper->from,
+		       model_starved(&world.model, sleeper->file->partition,
 				     sleeper->block->connection_id), true);
 		break;
 	case SLEEP_READ:

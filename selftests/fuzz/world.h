@@ -186,7 +186,7 @@ enum sleep_reason {
 
 struct sleeper {
 	enum sleep_reason reason;
-	struct model_partition *from;
+	struct world_file *file;
 	const struct model_block *block;
 	struct model_endpoint *endpoint;
 	struct world_vm *vm;

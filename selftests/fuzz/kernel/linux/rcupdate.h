@@ -9,8 +9,7 @@
 #include <linux/sched.h>
 
 /*
- * A grace period ends as soon as it can: at once, unless the only thread there is
- * is a reader.
+ * A grace period ends as soon as it can: at once, unless the only thread reads.
  */
 extern unsigned int shim_rcu_readers;
 
@@ -21,7 +20,7 @@ void rcu_barrier(void);
 void call_rcu(struct rcu_head *head, rcu_callback_t func);
 void shim_kfree_rcu(struct rcu_head *head, void *memory);
 
-#define kfree_rcu(object, head)		shim_kfree_rcu(&(object)->head, object)
+#define kfree_rcu(object, head)		shim_kfree_rcu(&(object)->head, (object))
 #define kvfree_rcu(object, head)	kfree_rcu(object, head)
 
 #define rcu_assign_pointer(at, value)	((at) = (value))
