@@ -39,14 +39,17 @@ static struct hvpm_vm *find_any(const struct kvm *kvm)
 	return NULL;
 }
 
-static bool has_entry(const struct kvm *kvm)
+/* Is the VM's partition on its way out? */
+static bool is_leaving(const struct kvm *kvm)
 {
-	bool found;
+	struct hvpm_vm *vm;
+	bool leaving;
 
 	rcu_read_lock();
-	found = find_any(kvm);
+	vm = find_any(kvm);
+	leaving = vm && READ_ONCE(vm->partition.dead);
 	rcu_read_unlock();
-	return found;
+	return leaving;
 }
 
 /**
@@ -174,7 +177,7 @@ static int add_to_table(struct hvpm_vm *vm)
 			return 0;
 		if (busy)
 			return -EBUSY;
-		if (wait_event_interruptible(vm_detached, !has_entry(vm->kvm)))
+		if (wait_event_interruptible(vm_detached, !is_leaving(vm->kvm)))
 			return -EINTR;
 	}
 }

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _FUZZ_LINUX_KERNEL_H
+#define _FUZZ_LINUX_KERNEL_H
+
+#include_next <linux/kernel.h>
+#include <linux/err.h>
+#undef synchronize_rcu
+
+#endif /* _FUZZ_LINUX_KERNEL_H */

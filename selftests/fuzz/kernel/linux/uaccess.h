@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef _FUZZ_LINUX_UACCESS_H
+#define _FUZZ_LINUX_UACCESS_H
+
+#include <linux/errno.h>
+#include <linux/types.h>
+
+#ifndef PAGE_SIZE
+#define PAGE_SHIFT	12
+#define PAGE_SIZE	(1ul << PAGE_SHIFT)
+#define PAGE_MASK	(~(PAGE_SIZE - 1))
+#endif
+
+/* Bytes that could not be copied; which memory can be is core_user_range()'s. */
+unsigned long copy_to_user(void __user *to, const void *from, size_t size);
+unsigned long copy_from_user(void *to, const void __user *from, size_t size);
+int copy_struct_from_user(void *to, size_t size, const void __user *from,
+			  size_t user_size);
+
+#define get_user(value, from)						\
+	(copy_from_user(&(value), from, sizeof(*(from))) ? -EFAULT : 0)
+
+#define put_user(value, to)						\
+	({								\
+		typeof(*(to)) _value = (value);				\
+									\
+		copy_to_user(to, &_value, sizeof(_value)) ? -EFAULT : 0; \
+	})
+
+#endif /* _FUZZ_LINUX_UACCESS_H */
