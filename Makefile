@@ -15,6 +15,8 @@
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
+#   make fuzz-kvm KERNEL=... [SECONDS=...] [SEED=... | INPUT=...]
+#                     random calls beside a model; a -debug kernel extends the corpus
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -96,6 +98,13 @@ cost: setup-lab-$(KERNEL) modules
 		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
 		--add build/selftests/cost:/opt/cost \
 		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+
+# Not in check, where fuzz_test of the selftests stands for it: it goes on as long as
+# it is told to.
+.PHONY: fuzz-kvm
+fuzz-kvm: setup-lab-$(KERNEL)
+	@selftests/fuzz/lab/run $(KERNEL) $(if $(INPUT),--input $(INPUT),\
+		$(or $(SECONDS),300) $(SEED))
 
 .PHONY: check
 check: setup-all
