@@ -520,8 +520,9 @@ static void compare_entry(const struct entry *entry, const struct expected *expe
 	switch (entry->action) {
 	case POST:
 		mismatch("status 0x%lx instead of 0x%lx", entry->result, expected->result);
-		printf("# control 0x%lx, block at 0x%lx: connection 0x%x, reserved 0x%x, type 0x%x, size %u\n",
-		       entry->control, entry->gpa, block[0], block[1], block[2], block[3]);
+		printf("# control 0x%lx, block at 0x%lx\n", entry->control, entry->gpa);
+		printf("# connection 0x%x, reserved 0x%x, type 0x%x, size %u\n", block[0],
+		       block[1], block[2], block[3]);
 		break;
 	case TAKE:
 		mismatch("slot of SINT %lu: %s", entry->control,

@@ -687,7 +687,7 @@ static int predict_post(struct object *object, void *argument)
 /* --- what an argument is made of --- */
 
 static const uint32_t ids[16] = {
-	1, 2, 3, 1, 2, 3, 1, 2, 0, 4, 5, 6, 0xffffff, 0x1000000, 0x01000001,
+	1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 0, 0xffffff, 0x1000000, 0x01000001,
 	0xffffffff,
 };
 
@@ -1349,6 +1349,14 @@ static void read_ended(struct handle *handle, void *to, size_t count)
 		mismatch("read of an ended partition's endpoint: %s", errno_name(ret));
 }
 
+static void set_nonblock(struct handle *handle, bool on)
+{
+	if (handle->object->nonblock == on)
+		return;
+	plain_nonblock(handle->fd, on);
+	handle->object->nonblock = on;
+}
+
 static void do_read(void)
 {
 	static const size_t counts[8] = { 256, 512, 256, 1024, 2048, 255, 257, 0 };
@@ -1370,6 +1378,9 @@ static void do_read(void)
 		to = (void *)KERNEL_ADDRESS;
 	expected = predict_no_read(object, count, wild);
 	if (!expected && object->kind == ENDPOINT) {
+		/* Waiting takes long, so most do not. */
+		if (byte & 0xc0)
+			set_nonblock(handle, true);
 		if (object->endpoint->partition->dead) {
 			read_ended(handle, to, count);
 			return;
@@ -1476,8 +1487,7 @@ static void do_nonblock(void)
 
 	if (!ours(handle->object))
 		return;
-	plain_nonblock(handle->fd, on);
-	handle->object->nonblock = on;
+	set_nonblock(handle, on);
 	trace("# %u: O_NONBLOCK of %s (fd %d) %s\n", run.number,
 	      kind_names[handle->object->kind], handle->fd, on ? "on" : "off");
 }
