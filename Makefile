@@ -17,6 +17,8 @@
 #                     instructions per post, counted by the emulator
 #   make stress KERNEL=... SECONDS=... [SEED=...]
 #                     VMs and processes that come and go, each message accounted for
+#   make fuzz-kvm KERNEL=... [SECONDS=...] [SEED=... | INPUT=...]
+#                     random calls beside a model; a -debug kernel extends the corpus
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -103,6 +105,13 @@ cost: setup-lab-$(KERNEL) modules
 .PHONY: stress
 stress: setup-tests-$(KERNEL)
 	@selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(SEED)
+
+# Not in check, where fuzz_test of the selftests stands for it: it goes on as long as
+# it is told to.
+.PHONY: fuzz-kvm
+fuzz-kvm: setup-lab-$(KERNEL)
+	@selftests/fuzz/lab/run $(KERNEL) $(if $(INPUT),--input $(INPUT),\
+		$(or $(SECONDS),300) $(SEED))
 
 .PHONY: check
 check: setup-all
