@@ -15,6 +15,8 @@
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
+#   make reload KERNEL=... [ROUNDS=1000] [SEED=...]
+#                     load, run and unload it so many times
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -22,6 +24,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
 TESTS ?=
 BREAKS ?=
+ROUNDS ?= 1000
+SEED ?=
 KERNELS := 6.1 6.12
 BUILD := $(CURDIR)/build
 JOBS := $(shell nproc)
@@ -96,6 +100,17 @@ cost: setup-lab-$(KERNEL) modules
 		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
 		--add build/selftests/cost:/opt/cost \
 		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+
+# A round may take 15 s on a busy machine, on a kernel with checks four times that.
+.PHONY: reload
+reload: setup-lab-$(KERNEL) modules
+	@$(MAKE) -s -C selftests reload
+	@patience=$(if $(findstring -,$(KERNEL)),4,1); \
+	selftests/lab/run --kernel $(KERNEL) --name reload-$(KERNEL) --cpus 2 \
+		--memory 2048 --timeout $$((300 + $(ROUNDS) * 15 * patience)) \
+		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
+		--add build/selftests/reload:/opt/reload -- sh -c \
+		"cd /opt && PATIENCE=$$patience exec ./reload $(ROUNDS) $(SEED)"
 
 .PHONY: check
 check: setup-all
