@@ -19,6 +19,8 @@
 #                     VMs and processes that come and go, each message accounted for
 #   make fuzz-kvm KERNEL=... [SECONDS=...] [SEED=... | INPUT=...]
 #                     random calls beside a model; a -debug kernel extends the corpus
+#   make reload KERNEL=... [ROUNDS=1000] [SEED=...]
+#                     load, run and unload it so many times
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -26,6 +28,8 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 KERNEL ?= 6.1
 TESTS ?=
 BREAKS ?=
+ROUNDS ?= 1000
+SEED ?=
 KERNELS := 6.1 6.12
 BUILD := $(CURDIR)/build
 JOBS := $(shell nproc)
@@ -112,6 +116,17 @@ stress: setup-tests-$(KERNEL)
 fuzz-kvm: setup-lab-$(KERNEL)
 	@selftests/fuzz/lab/run $(KERNEL) $(if $(INPUT),--input $(INPUT),\
 		$(or $(SECONDS),300) $(SEED))
+
+# A round may take 15 s on a busy machine, on a kernel with checks four times that.
+.PHONY: reload
+reload: setup-lab-$(KERNEL) modules
+	@$(MAKE) -s -C selftests reload
+	@patience=$(if $(findstring -,$(KERNEL)),4,1); \
+	selftests/lab/run --kernel $(KERNEL) --name reload-$(KERNEL) --cpus 2 \
+		--memory 2048 --timeout $$((300 + $(ROUNDS) * 15 * patience)) \
+		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
+		--add build/selftests/reload:/opt/reload -- sh -c \
+		"cd /opt && PATIENCE=$$patience exec ./reload $(ROUNDS) $(SEED)"
 
 .PHONY: check
 check: setup-all

@@ -1,115 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Usage: module_test.sh
+# Usage: module_test.sh [CASE...]
 #
 # Loading and unloading the module: when it is refused, what it leaves behind.
 # Runs in the lab (busybox), with the module not loaded. TAP output.
 #
-# Expects beside itself: hv_postmsg.ko, hook_owner.ko, load_module, hold, kernel/*.
+# Expects beside itself: cases.sh, hv_postmsg.ko, load_module, hold, kernel/*.
 
 cd "$(dirname "$0")" || exit 1
-here=$PWD
-number=0
-failed=0
-skipped=
-held=
-ftrace=/proc/sys/kernel/ftrace_enabled
-tracing=/sys/kernel/tracing
-
-loaded()
-{
-	grep -q "^$1 " /proc/modules
-}
-
-# Why a case failed; the case ends.
-why()
-{
-	echo "# $*"
-	return 1
-}
-
-# The case cannot be shown here, and why; the case ends.
-skip()
-{
-	skipped=" # SKIP $*"
-}
-
-load()
-{
-	./load_module hv_postmsg.ko || why "the module does not load"
-}
-
-unload()
-{
-	rmmod hv_postmsg || why "the module does not unload"
-}
-
-# What the module, and not the kernel about it, has said since dmesg -c.
-said()
-{
-	dmesg | grep 'hv_postmsg: ' | grep -v -e 'taints kernel' -e 'module verification'
-}
-
-# Start "hold $1"; its output is in held.log.
-hold()
-{
-	./hold "$1" >held.log 2>&1 &
-	held=$!
-	for _ in $(seq 300); do
-		! grep -q ready held.log || return 0
-		[ -d /proc/$held ] || break
-		sleep 0.1
-	done
-	cat held.log
-	why "hold $1 did not start"
-}
-
-release()
-{
-	[ -z "$held" ] || {
-		kill -9 $held
-		wait $held
-	} 2>/dev/null
-	held=
-}
-
-# Wait until the module is not in use: files close after their process is gone.
-unused()
-{
-	for _ in $(seq 300); do
-		[ "$(cat /sys/module/hv_postmsg/refcnt)" != 0 ] || return 0
-		sleep 0.1
-	done
-	why "the module is still in use by $(cat /sys/module/hv_postmsg/refcnt)"
-}
-
-# run NAME: run the function case_NAME, report, and clean up after it.
-run()
-{
-	number=$((number + 1))
-	start=$(date +%s)
-	skipped=
-	dmesg -c >/dev/null
-	if "case_$1"; then
-		echo "ok $number $1$skipped"
-	else
-		said | sed 's/^/# /'
-		echo "not ok $number $1"
-		failed=$((failed + 1))
-	fi
-	release
-	echo nop >$tracing/current_tracer
-	[ ! -d $tracing/events/kprobes ] || echo 0 >$tracing/events/kprobes/enable
-	echo >$tracing/kprobe_events
-	[ "$(cat $ftrace)" = 1 ] || echo 1 >$ftrace
-	! loaded hook_owner || rmmod hook_owner
-	if loaded hv_postmsg; then
-		unused && unload
-	fi
-	loaded "$vendor" || modprobe "$vendor"
-	echo "# $1: $(($(date +%s) - start)) s"
-}
+# shellcheck source=selftests/cases.sh
+. ./cases.sh
 
 # --- loading ---
 
@@ -222,7 +123,100 @@ case_load_and_unload_beside_running_vm()
 	[ "$(tail -n 1 held.log)" != "$before" ] || why "it stands still at $before"
 }
 
+# --- asleep in a hooked function ---
+
+# start_unload: rmmod, in the background, with all but the waiting done.
+start_unload()
+{
+	rmmod hv_postmsg &
+	unloading=$!
+	for _ in $(seq 300); do
+		grep -q '\[kvm\]' $tracing/enabled_functions || break
+		sleep 0.1
+	done
+	sleep 2
+}
+
+# unload_behind HOW: "hold HOW" sleeps in the module until it is told to go on; rmmod
+# waits for that, and no shorter.
+unload_behind()
+{
+	load && hold "$1" && unused || return
+	start_unload
+	loaded hv_postmsg || why "unloaded under somebody who sleeps there" || return
+	[ ! -e /dev/hv_postmsg ] || why "it can still be used" || return
+	kill -USR1 $held
+	wait_for held.log answered || why "the VM has died" || return
+	wait $unloading || why "the module does not unload" || return
+	! loaded hv_postmsg || why "still loaded" || return
+	[ -d /proc/$held ] || why "the VM has died" || return
+	release
+	load && ./hold post
+}
+
+case_unload_waits_for_sleeping_call()
+{
+	unload_behind fault-call
+}
+
+case_unload_waits_for_sleeping_delivery()
+{
+	unload_behind fault-slot
+}
+
+# Otherwise the administrator could wait for a VMM for ever.
+case_unload_behind_killed_vmm()
+{
+	load && hold fault-call && unused || return
+	start_unload
+	loaded hv_postmsg || why "unloaded under somebody who sleeps there" || return
+	release
+	wait $unloading || why "the module does not unload" || return
+	load && ./hold post
+}
+
+# One who sleeps in KVM's own part of a hooked function is not waited for, and goes
+# on where the module was.
+case_unload_beside_sleeper_never_attached()
+{
+	load && hold fault-alone && unload || return
+	load && ./hold post && unload || return
+	kill -USR1 $held
+	wait_for held.log answered || why "the VM has died" || return
+	load && ./hold post
+}
+
 # --- refusals ---
+
+case_kvm_stays_loaded()
+{
+	load || return
+	! rmmod kvm 2>/dev/null || why "KVM unloaded" || return
+	rmmod "$vendor" || why "$vendor does not unload" || return
+	! rmmod kvm 2>/dev/null || why "KVM unloaded without $vendor" || return
+	modprobe "$vendor" || why "$vendor does not load" || return
+	./hold all
+}
+
+# A VM that was attached keeps it a moment longer than its process lives.
+unload_vendor()
+{
+	unused "$vendor" && rmmod "$vendor" || why "$vendor does not unload"
+}
+
+# The hooks are in kvm: who comes behind has them, too, and can be taken away again.
+case_vendor_module_reloaded_meanwhile()
+{
+	load && ./hold all || return
+	for _ in 1 2 3; do
+		unload_vendor && modprobe "$vendor" && ./hold all || return
+	done
+	unload_vendor && unused && unload || return
+	load && modprobe "$vendor" && ./hold all && unused && unload || return
+	./hold plain && unload_vendor || return
+	rmmod kvm || why "KVM is still held" || return
+	modprobe "$vendor" && load && ./hold all
+}
 
 case_load_refused_without_kvm()
 {
@@ -254,77 +248,6 @@ case_ftrace_stays_enabled()
 	[ "$(cat $ftrace)" = 1 ] || why "now $(cat $ftrace)" || return
 	./hold post && unload || return
 	echo 0 >$ftrace || why "cannot be disabled any more"
-}
-
-# The functions of KVM that the module replaces, while it is loaded.
-replaced()
-{
-	sed -n 's/^\(kvm_[a-z_]*\) \[kvm\].* I .*/\1/p' $tracing/enabled_functions
-}
-
-# Every function that it replaces, taken by another before.
-case_load_refused_if_hooked_by_another()
-{
-	load || return
-	functions=$(replaced)
-	unload || return
-	echo "$functions" | grep -q kvm_hv_hypercall ||
-		why "no functions: $functions" || return
-	for function in $functions; do
-		dmesg -c >/dev/null
-		./load_module hook_owner.ko function="$function" ||
-			why "hook_owner does not load for $function" || return
-		! ./load_module hv_postmsg.ko 2>/dev/null ||
-			why "loaded in spite of $function" || return
-		said
-		[ "$(said | wc -l)" = 1 ] || why "not one line" || return
-		said | grep -q "$function" || why "not a clear one" || return
-		rmmod hook_owner
-	done
-	load && ./hold post
-}
-
-case_hooks_cannot_be_taken()
-{
-	load || return
-	! ./load_module hook_owner.ko function=kvm_hv_hypercall 2>/dev/null ||
-		why "taken" || return
-	./hold post
-}
-
-# --- others who look at the same functions ---
-
-case_function_tracer()
-{
-	echo kvm_hv_hypercall >$tracing/set_ftrace_filter
-	echo function >$tracing/current_tracer || return
-	load && ./hold post || return
-	head -n 100 $tracing/trace | grep -q kvm_hv_hypercall || why "not traced" || return
-	unload || return
-	load || return
-	echo nop >$tracing/current_tracer
-	./hold post || return
-	echo function >$tracing/current_tracer
-	./hold post
-	result=$?
-	echo >$tracing/set_ftrace_filter
-	return $result
-}
-
-case_kprobes()
-{
-	echo 'p:before kvm_hv_hypercall' >$tracing/kprobe_events || return
-	echo 1 >$tracing/events/kprobes/enable
-	load && ./hold post || return
-	echo 'r:after kvm_hv_process_stimers' >>$tracing/kprobe_events ||
-		why "no kretprobe while loaded" || return
-	echo 1 >$tracing/events/kprobes/enable
-	./hold post || return
-	grep -q before: $tracing/trace || why "not traced" || return
-	unload
-	result=$?
-	echo 0 >$tracing/events/kprobes/enable
-	return $result
 }
 
 # --- what is left ---
@@ -432,14 +355,4 @@ case_kernel_tests_unchanged()
 	why "the module makes a difference to$differ"
 }
 
-vendor=kvm_amd
-loaded kvm_amd || vendor=kvm_intel
-PATH=$PATH:$here
-
-cases=$(sed -n 's/^case_\([a-z_]*\)()$/\1/p' module_test.sh)
-echo "TAP version 13"
-echo "1..$(echo "$cases" | wc -l)"
-for name in $cases; do
-	run "$name"
-done
-[ $failed = 0 ]
+run_cases module_test.sh "$@"

@@ -12,8 +12,10 @@
  * Elsewhere the cases hold, too, but cut where chance wants it.  On a kernel that
  * takes many times as long for the same, there are as many times fewer rounds.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -621,6 +623,136 @@ TEST_F(slot, detached_at_each_moment)
 	race_end(&race);
 	EXPECT_LT(0, race.count[0]);
 	EXPECT_LT(0, race.count[1]);
+}
+
+/* --- the module is to be unloaded while its VP posts --- */
+
+#define MODULE	"hv_postmsg"
+
+/* A post of the VP to itself is under way when it runs next. */
+static void prepare_post(struct hvpm_vp *vp)
+{
+	hvpm_vp_fill(vp, 0, CONNECTION, TYPE, SIZE);
+	vp->guest->command = HVPM_HYPERCALL;
+	vp->guest->argument[0] = HVPM_POST;
+	vp->guest->argument[1] = vp->guest->input_gpa;
+}
+
+/* Has the module's answer come, rather than the VMM's? */
+static bool run_post(struct hvpm_vp *vp)
+{
+	if (hvpm_vp_run(vp, NULL) == UCALL_SYNC)
+		return true;
+	TEST_ASSERT(vp->vcpu->run->exit_reason == KVM_EXIT_HYPERV, "exit %u",
+		    vp->vcpu->run->exit_reason);
+	vp->vcpu->run->hyperv.u.hcall.result = HV_STATUS_INVALID_CONNECTION_ID;
+	TEST_ASSERT(hvpm_vp_run(vp, NULL) == UCALL_SYNC, "exit");
+	return false;
+}
+
+static void act_try_to_unload(struct race *race)
+{
+	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK) && errno == EAGAIN)
+		race->count[0]++;
+}
+
+TEST_F(slot, unloading_refused_at_each_moment)
+{
+	struct race race;
+
+	hvpm_disconnect(self->host, CONNECTION);
+	hvpm_join(self->partition, CONNECTION, self->partition, PORT);
+	race_begin(&race, self, act_try_to_unload, SPAN_OF_RUN, 3000);
+	for_each_round(&race) {
+		prepare_post(self->vp);
+		race_start(&race);
+		ASSERT_TRUE(run_post(self->vp)) AT_ROUND(&race);
+		race_join(&race);
+		ASSERT_EQ(HV_STATUS_SUCCESS, self->vp->guest->result[0])
+			AT_ROUND(&race);
+		hvpm_vp_poke(self->vp);
+		ASSERT_EQ(TYPE, self->vp->slots[SINT].type) AT_ROUND(&race);
+		empty_slot(self->vp, SINT);
+	}
+	race_end(&race);
+	EXPECT_EQ(race.rounds, race.count[0]);
+	EXPECT_QUEUED(0);
+}
+
+static volatile bool unloaded;
+
+/* Nothing else keeps the module than the partition. */
+static void act_close_and_unload(struct race *race)
+{
+	close(race->self->partition);
+	while (syscall(SYS_delete_module, MODULE, O_NONBLOCK)) {
+		TEST_ASSERT(errno == EAGAIN, "unloading: %s", strerror(errno));
+		sleep_for(100000);
+	}
+	unloaded = true;
+}
+
+/* The file that hvpm_device() knows is made one of the module that is there now. */
+static void load_again(int device)
+{
+	int file = open(MODULE ".ko", O_RDONLY);
+
+	TEST_ASSERT(file >= 0 && !syscall(SYS_finit_module, file, "", 0),
+		    "loading " MODULE ".ko: %s", strerror(errno));
+	close(file);
+	file = open(HVPM_DEVICE, O_RDWR);
+	TEST_ASSERT(file >= 0 && dup2(file, device) == device, "open(%s): %s",
+		    HVPM_DEVICE, strerror(errno));
+	if (file != device)
+		close(file);
+}
+
+/*
+ * It goes at each moment of a post, and the VP posts on while its hooks are taken
+ * away, now and then: that takes seconds, of which a clock that counts instructions
+ * leaves out what all are asleep.  One VP is asleep in HLT all the time.
+ */
+TEST_F(slot, unloaded_at_each_moment)
+{
+	int device = hvpm_device();
+	struct race race;
+
+	hvpm_vp_enable_synic(self->other, SINT);
+	self->other->guest->argument[0] = (uint64_t)guest_sleep;
+	self->other->guest->argument[1] = self->other->guest->interrupts[SINT];
+	hvpm_vp_command_start(self->other, HVPM_CALL);
+	close(self->host);
+	race_begin(&race, self, act_close_and_unload, SPAN_OF_RUN, 40);
+	for_each_round(&race) {
+		hvpm_join(self->partition, CONNECTION, self->partition, PORT);
+		close(device);
+		unloaded = false;
+		prepare_post(self->vp);
+		race_start(&race);
+		race.count[run_post(self->vp)]++;
+		while (!unloaded) {
+			sleep_for(5000000 + 100000 * race.round);
+			prepare_post(self->vp);
+			race.count[run_post(self->vp)]++;
+		}
+		race_join(&race);
+		empty_slot(self->vp, SINT);
+		load_again(device);
+		self->partition = hvpm_vm_attach(self->vm, 0);
+		hvpm_create_port(self->partition, PORT, 0, SINT, 0, 0);
+	}
+	race_end(&race);
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+	TH_LOG("%u posts answered by the module, %u by the VMM", race.count[1],
+	       race.count[0]);
+
+	self->host = hvpm_create_host_partition();
+	hvpm_create_port(self->partition, PORT + 1, 1, SINT, 0, 0);
+	hvpm_join(self->host, CONNECTION, self->partition, PORT + 1);
+	POST(0);
+	hvpm_vp_command_join(self->other);
+	EXPECT_TAKE(self->other, SINT, 0);
 }
 
 /* --- a process ends --- */

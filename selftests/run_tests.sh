@@ -23,7 +23,7 @@ kmemleak=/sys/kernel/debug/kmemleak
 limit()
 {
 	case $1 in
-	module_test.sh|order_test|endpoint_test|timer_test) seconds=600 ;;
+	module_test.sh|tracer_test.sh|order_test|endpoint_test|timer_test) seconds=600 ;;
 	*) seconds=400 ;;
 	esac
 	echo $((seconds * ${PATIENCE:-1}))
@@ -162,13 +162,13 @@ echo "0 0 0" >$counts
 # shellcheck disable=SC2046 # a word is a test
 [ $# -gt 0 ] || set -- $(cat tests)
 
-# First the test that loads it by itself, then all the others.
+# First the scripts, which load it by themselves, then all the others.
 for test in "$@"; do
-	[ "$test" != module_test.sh ] || run "$test"
+	[ "${test%.sh}" = "$test" ] || run "$test"
 done
 case_of_ours "loads" load
 for test in "$@"; do
-	[ "$test" = module_test.sh ] || run "$test"
+	[ "${test%.sh}" != "$test" ] || run "$test"
 done
 [ ! -e $kmemleak ] || case_of_ours "leaks nothing" no_leaks
 case_of_ours "unloads after all" unload

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * For module_test.sh: a module that hooks one of KVM's functions, the way a live
- * patch does, so that nobody else can. The hook changes nothing.
+ * For tracer_test.sh: a module that hooks one of KVM's functions, the way a live
+ * patch does, so that nobody else can. The hook changes nothing; it counts.
  */
 #include <linux/ftrace.h>
 #include <linux/module.h>
 
 static char *function = "kvm_hv_hypercall";
 module_param(function, charp, 0444);
+static uint calls;
+module_param(calls, uint, 0444);
 
 static void hook(unsigned long ip, unsigned long parent_ip,
 		 struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
+	WRITE_ONCE(calls, calls + 1);
 }
 
 static struct ftrace_ops ops = {
