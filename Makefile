@@ -21,6 +21,8 @@
 #                     random calls beside a model; a -debug kernel extends the corpus
 #   make reload KERNEL=... [ROUNDS=1000] [SEED=...]
 #                     load, run and unload it so many times
+#   make coverage KERNEL=6.1|6.12 [TESTS=...]
+#                     which lines kunit and the selftests run, and why not others
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -45,16 +47,20 @@ headers = $(if $(findstring -,$(1)),$(BUILD)/kernel-$(1),$(lastword \
 all:
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
-# One tree of objects per kernel: kbuild writes beside the sources.
+# One tree of objects per kernel: kbuild writes beside the sources.  COVERAGE=1: of
+# a module that counts what is run of it, see selftests/coverage/run.
+MODULE = $(BUILD)/module-$(KERNEL)$(if $(COVERAGE),-coverage)
+
 .PHONY: modules
 modules:
 	@$(if $(findstring -,$(KERNEL)),selftests/lab/fetch --kernel $(KERNEL))
 	@test -n "$(call headers,$(KERNEL))" || \
 		{ echo "No headers for $(KERNEL): run selftests/lab/setup"; exit 1; }
-	@mkdir -p $(BUILD)/module-$(KERNEL)
-	@rsync -a Kbuild hv_postmsg include kunit $(BUILD)/module-$(KERNEL)/
-	$(MAKE) -s -j$(JOBS) -C $(call headers,$(KERNEL)) \
-		M=$(BUILD)/module-$(KERNEL) KCFLAGS="$(KCFLAGS)" modules
+	@mkdir -p $(MODULE)
+	@rsync -a Kbuild hv_postmsg include kunit $(MODULE)/
+	$(MAKE) -s -j$(JOBS) -C $(call headers,$(KERNEL)) M=$(MODULE) \
+		$(if $(COVERAGE),CONFIG_HV_POSTMSG_COVERAGE=y) \
+		KCFLAGS="$(KCFLAGS)" modules
 
 # Kernel sources, for the KVM selftests library, UML and the lint tools.
 .PRECIOUS: build/linux-%/.extracted
@@ -127,6 +133,11 @@ reload: setup-lab-$(KERNEL) modules
 		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
 		--add build/selftests/reload:/opt/reload -- sh -c \
 		"cd /opt && PATIENCE=$$patience exec ./reload $(ROUNDS) $(SEED)"
+
+# Not in check either; see selftests/coverage/run.
+.PHONY: coverage
+coverage: setup-kunit setup-tests-$(KERNEL)-debug
+	@selftests/coverage/run $(KERNEL) $(TESTS)
 
 .PHONY: check
 check: setup-all

@@ -18,6 +18,7 @@
 cd "$(dirname "$0")" || exit 1
 counts=/tmp/counts
 kmemleak=/sys/kernel/debug/kmemleak
+gcov=/sys/kernel/debug/gcov
 
 # Seconds a test may take, all of its cases together.
 limit()
@@ -157,6 +158,16 @@ no_leaks()
 	! grep '' $kmemleak
 }
 
+# What was run of a module that counts it, for coverage/run: a line for each file.
+# The kernel keeps it when the module is unloaded.
+tell_coverage()
+{
+	[ -d $gcov ] || return
+	find $gcov -name '*.gcda' | while read -r file; do
+		echo "# gcda ${file#$gcov} $(gzip -c <"$file" | base64 | tr -d '\n')"
+	done
+}
+
 echo "TAP version 13"
 echo "0 0 0" >$counts
 # shellcheck disable=SC2046 # a word is a test
@@ -173,6 +184,7 @@ done
 [ ! -e $kmemleak ] || case_of_ours "leaks nothing" no_leaks
 case_of_ours "unloads after all" unload
 [ ! -e $kmemleak ] || case_of_ours "leaks nothing as it is unloaded" no_leaks
+tell_coverage
 
 read -r passed failed skipped <$counts
 echo "1..$((passed + failed + skipped))"
