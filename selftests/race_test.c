@@ -662,7 +662,7 @@ TEST_F(slot, unloading_refused_at_each_moment)
 
 	hvpm_disconnect(self->host, CONNECTION);
 	hvpm_join(self->partition, CONNECTION, self->partition, PORT);
-	race_begin(&race, self, act_try_to_unload, SPAN_OF_RUN, 3000);
+	race_begin(&race, self, act_try_to_unload, SPAN_OF_RUN, 3000, 0);
 	for_each_round(&race) {
 		prepare_post(self->vp);
 		race_start(&race);
@@ -722,7 +722,7 @@ TEST_F(slot, unloaded_at_each_moment)
 	self->other->guest->argument[1] = self->other->guest->interrupts[SINT];
 	hvpm_vp_command_start(self->other, HVPM_CALL);
 	close(self->host);
-	race_begin(&race, self, act_close_and_unload, SPAN_OF_RUN, 40);
+	race_begin(&race, self, act_close_and_unload, SPAN_OF_RUN, 40, 0);
 	for_each_round(&race) {
 		hvpm_join(self->partition, CONNECTION, self->partition, PORT);
 		close(device);
