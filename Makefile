@@ -15,6 +15,9 @@
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
+#   make fuzz [RUNS=1000000] [SEED=...]
+#                     the module in user space beside a model: random hypercalls and
+#                     ioctls, led by coverage
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -96,6 +99,11 @@ cost: setup-lab-$(KERNEL) modules
 		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
 		--add build/selftests/cost:/opt/cost \
 		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+
+# So many hypercalls, and a quarter as many ioctls; see selftests/fuzz/run.
+.PHONY: fuzz
+fuzz: setup-fuzz build/linux-6.12/.extracted
+	@RUNS=$(RUNS) SEED=$(SEED) selftests/fuzz/run
 
 .PHONY: check
 check: setup-all
