@@ -8,7 +8,8 @@
 #                     here and with selftests, for one that is built with checks:
 #                     KERNEL=6.1-debug|6.12-debug|6.1-kcsan|6.12-kcsan
 #   make demo [KERNEL=...]
-#   make check        kunit + selftests on both kernels + lint
+#   make check        all that is to pass before a change lands, an hour or more
+#   make check-full   that, and what takes hours
 #   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | vmbus KERNEL=... |
 #        lint
 #   make breaks KERNEL=... [BREAKS="WORD..."]
@@ -23,6 +24,9 @@
 #                     load, run and unload it so many times
 #   make coverage KERNEL=6.1|6.12 [TESTS=...]
 #                     which lines kunit and the selftests run, and why not others
+#   make fuzz [RUNS=1000000] [SEED=...]
+#                     the module in user space beside a model: random hypercalls and
+#                     ioctls, led by coverage
 #   make install      module, header and udev rule; make dkms-install: by DKMS
 #   make clean
 
@@ -139,9 +143,17 @@ reload: setup-lab-$(KERNEL) modules
 coverage: setup-kunit setup-tests-$(KERNEL)-debug
 	@selftests/coverage/run $(KERNEL) $(TESTS)
 
-.PHONY: check
+# So many hypercalls, and a quarter as many ioctls; see selftests/fuzz/run.
+.PHONY: fuzz
+fuzz: setup-fuzz build/linux-6.12/.extracted
+	@RUNS=$(RUNS) SEED=$(SEED) selftests/fuzz/run
+
+.PHONY: check check-full
 check: setup-all
 	@selftests/check
+
+check-full: setup-all
+	@selftests/check --full
 
 # --- install: by hand, or by DKMS.  DESTDIR= stages into another root. ---
 

@@ -46,12 +46,21 @@ static inline void xa_destroy(struct xarray *xa)
 		kfree(xa->node[i]);
 }
 
+/* The first entry from @index on, which becomes its. */
+static inline void *shim_xa_find(struct xarray *xa, unsigned long *index,
+				 unsigned long last)
+{
+	for (; *index < SHIM_XARRAY && *index <= last; ++*index)
+		if (xa->entry[*index])
+			return xa->entry[*index];
+	return NULL;
+}
+
 #define xa_for_each_range(xa, index, value, first, last)		\
-	for ((index) = (first);						\
-	     (index) < SHIM_XARRAY && (index) <= (last); (index)++)	\
-		if (!((value) = xa_load(xa, index)))			\
-			;						\
-		else
+	for ((index) = (first),						\
+	     (value) = shim_xa_find(xa, &(index), last);		\
+	     (value);							\
+	     (index)++, (value) = shim_xa_find(xa, &(index), last))
 
 #define xa_for_each(xa, index, value)					\
 	xa_for_each_range(xa, index, value, 0, SHIM_XARRAY)
