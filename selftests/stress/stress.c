@@ -62,10 +62,27 @@ static void start_node(unsigned int node)
 		host_main(node);
 }
 
+/* Wait for a process's end; false if it does not come. */
+static bool reap(unsigned int node, int *status)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < patience(PATIENCE); tries++) {
+		if (waitpid(processes[node], status, WNOHANG) > 0)
+			return true;
+		nap(5000);
+	}
+	complain("node %u does not end", node);
+	return false;
+}
+
 static void kill_node(unsigned int node)
 {
+	int status;
+
 	kill(processes[node], SIGKILL);
-	waitpid(processes[node], NULL, 0);
+	if (!reap(node, &status))
+		return;
 	kills++;
 	account_end(node);
 	start_node(node);
@@ -78,7 +95,8 @@ static void check_alive(void)
 	int status;
 
 	for (node = 0; node < NODES; node++)
-		if (waitpid(processes[node], &status, WNOHANG) > 0) {
+		if (processes[node] &&
+		    waitpid(processes[node], &status, WNOHANG) > 0) {
 			complain("node %u ended: status 0x%x", node, status);
 			processes[node] = 0;
 		}
@@ -292,7 +310,8 @@ static void end_node(unsigned int node)
 {
 	int status;
 
-	waitpid(processes[node], &status, 0);
+	if (!reap(node, &status))
+		return;
 	if (status)
 		complain("node %u did not end well: status 0x%x", node, status);
 	account_end(node);
@@ -308,10 +327,9 @@ static void end(void)
 	if (!complained())
 		look_drained();
 	if (complained()) {
-		for (node = 0; node < NODES; node++) {
-			kill(processes[node], SIGKILL);
-			waitpid(processes[node], NULL, 0);
-		}
+		for (node = 0; node < NODES; node++)
+			if (processes[node])
+				kill(processes[node], SIGKILL);
 		return;
 	}
 	ledger->phase = (ledger->phase & ~3) + 4 + PHASE_END;
