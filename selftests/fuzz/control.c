@@ -838,10 +838,14 @@ static long read_in_model(int fd, size_t count, bool nonblock,
 	}
 	want = count / 256 < held ? count / 256 : held;
 	can = user->writable ? user->size / 256 : 0;
-	if (!can)
-		return -EFAULT;
-	want = model_read(&world.model, endpoint, content,
-			  want < can ? want : can);
+	if (can < want) {
+		want = model_read(&world.model, endpoint, content, can);
+		model_read_fault(&world.model, endpoint);
+		if (!can)
+			return -EFAULT;
+	} else {
+		want = model_read(&world.model, endpoint, content, want);
+	}
 	for (i = 0; i < want; i++)
 		expect("message read", memcmp(user->memory + i * 256,
 					      &content[i], 256) != 0, 0);

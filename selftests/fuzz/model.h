@@ -1138,6 +1138,21 @@ static inline uint32_t model_read(struct model *model,
 	return done;
 }
 
+/*
+ * A message that cannot be copied out stays the oldest; but if its port is dead, and
+ * only the worker has not come yet, it goes at once.
+ */
+static inline void model_read_fault(struct model *model,
+				    const struct model_endpoint *endpoint)
+{
+	struct model_message *message = model->messages;
+
+	while (message && message->endpoint != endpoint)
+		message = message->next;
+	if (message && !message->port->alive)
+		model_freed(model, message);
+}
+
 /* A partition's file is closed or its address space ends: what is seen at once. */
 static inline void model_shutdown(struct model *model,
 				  struct model_partition *partition)
