@@ -369,7 +369,7 @@ static uint64_t random_control(void)
 }
 
 /* Bits of the control word that KVM of either kernel refuses. */
-#define NESTED		(1ull << 31)
+#define NESTED		BIT_ULL(31)
 #define RESERVED	(NESTED | 0xfull << 27 | 0xfull << 44 | 0xfull << 60)
 
 /* Both kernels answer so; the module is not asked. */
