@@ -1091,11 +1091,15 @@ static int predict_call(const struct call *call, uint8_t *image)
 
 /* --- calls that wait --- */
 
-static void set_timer(unsigned int seconds, unsigned int microseconds)
+/* One signal may come too early; a slow machine must get on between two. */
+#define FIRST_SIGNAL_US		1000
+#define NEXT_SIGNAL_US		10000
+
+static void set_timer(unsigned int seconds, unsigned int first_us, unsigned int next_us)
 {
 	struct itimerval timer = {
-		.it_interval = { seconds, microseconds },
-		.it_value = { seconds, microseconds },
+		.it_interval = { seconds, next_us },
+		.it_value = { seconds, first_us },
 	};
 
 	setitimer(ITIMER_REAL, &timer, NULL);
@@ -1104,9 +1108,9 @@ static void set_timer(unsigned int seconds, unsigned int microseconds)
 static void expect_to_wait(bool expected)
 {
 	if (expected)
-		set_timer(0, 1000);
+		set_timer(0, FIRST_SIGNAL_US, NEXT_SIGNAL_US);
 	else
-		set_timer(patience(PATIENCE_SECONDS), 0);
+		set_timer(patience(PATIENCE_SECONDS), 0, 0);
 }
 
 static void on_alarm(int number)
@@ -1880,7 +1884,7 @@ static void start_sequence(const uint8_t *bytes, size_t size, bool traced)
 	for (i = 0; i < ARRAY_SIZE(vms); i++)
 		for (j = 0; j < vms[i].nr_synics; j++)
 			set_synic(&vms[i], j, true, true);
-	set_timer(patience(PATIENCE_SECONDS), 0);
+	expect_to_wait(false);
 }
 
 static void end_sequence(void)
@@ -1895,7 +1899,7 @@ static void end_sequence(void)
 	for (i = 0; i < ARRAY_SIZE(vms); i++)
 		vms[i].attached = NULL;
 	model_free(&run.model);
-	set_timer(0, 0);
+	set_timer(0, 0, 0);
 }
 
 bool fuzz_run(const uint8_t *bytes, size_t size, bool traced)
