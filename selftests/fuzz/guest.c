@@ -557,10 +557,16 @@ void op_set_msr(const struct step *step)
 void op_page_access(const struct step *step)
 {
 	unsigned int page = step->what % CORE_PAGES;
-	int vm = step->who % CORE_VMS;
+	int vm = step->who % CORE_VMS, vcpu;
+	const struct world_vcpu *reader;
 
 	if (world.vm[vm].fd < 0)
 		return;
+	/* Mostly one that is looked at. */
+	reader = pick_vcpu(step, &vm, &vcpu);
+	if (reader && step->what & 0xc0 &&
+	    reader->simp / CORE_PAGE_BYTES < SIM_PAGES)
+		page = reader->simp / CORE_PAGE_BYTES;
 	/* Mostly good, or nothing would ever arrive. */
 	world.vm[vm].access[page] = step->b % 8 < 4 ? step->b % 8 :
 						      CORE_READ_WRITE;
