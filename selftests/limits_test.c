@@ -327,9 +327,9 @@ static void read_settled_use(struct use *use)
 	unsigned int same = 0, i;
 
 	read_use(use);
-	for (i = 0; same < 3 && i < PLAIN_PATIENCE_MS / 1000; i++) {
+	for (i = 0; same < 4 && i < PLAIN_PATIENCE_MS / 500; i++) {
 		last = *use;
-		plain_sleep_ms(1000);
+		plain_sleep_ms(500);
 		read_use(use);
 		same = labs(use->charged - last.charged) < 64 * KB ? same + 1 : 0;
 	}

@@ -24,7 +24,8 @@ gcov=/sys/kernel/debug/gcov
 limit()
 {
 	case $1 in
-	module_test.sh|tracer_test.sh|order_test|endpoint_test|timer_test) seconds=600 ;;
+	module_test.sh|tracer_test.sh|order_test|endpoint_test|timer_test|limits_test)
+		seconds=600 ;;
 	*) seconds=400 ;;
 	esac
 	echo $((seconds * ${PATIENCE:-1}))
