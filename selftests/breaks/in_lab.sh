@@ -67,6 +67,7 @@ dmesg -c >/dev/null
 while read -r number module limit program arguments; do
 	echo "begin $number"
 	cp "modules/$module.ko" hv_postmsg.ko
+	[ ! -e "modules/$module.sites" ] || cp "modules/$module.sites" hv_postmsg.sites
 	start=$(date +%s)
 	# That one loads it itself.
 	if [ "$program" != module_test.sh ] && ! insmod hv_postmsg.ko 2>$log; then
