@@ -103,7 +103,7 @@ lint: setup-lint
 
 # Not in check: it takes too long.  BREAKS chooses, see selftests/breaks/run.
 .PHONY: breaks
-breaks: setup-all build/linux-$(KERNEL)/.extracted
+breaks: setup-all build/linux-$(firstword $(subst -, ,$(KERNEL)))/.extracted
 	@selftests/breaks/run $(KERNEL) $(BREAKS)
 
 # Executed instructions per call; see selftests/cost.c.

@@ -67,6 +67,7 @@ dmesg -c >/dev/null
 while read -r number module limit program arguments; do
 	echo "begin $number"
 	cp "modules/$module.ko" hv_postmsg.ko
+	[ ! -e "modules/$module.sites" ] || cp "modules/$module.sites" hv_postmsg.sites
 	start=$(date +%s)
 	# The scripts load it themselves.
 	if [ "${program%.sh}" = "$program" ] && ! insmod hv_postmsg.ko 2>$log; then
