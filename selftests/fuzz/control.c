@@ -334,9 +334,9 @@ void op_create_partition(const struct step *step)
 	}
 	prepare_call(&call, step, &arg, sizeof(arg), 0xf);
 	seen = &call.seen.create_partition;
-	/* The one it may sleep for, if it comes so far. */
-	if (!attach_errno(seen, &vm))
-		sleeper.vm = vm;
+	/* Looked up before it may sleep, when descriptors can change. */
+	early = attach_errno(seen, &vm);
+	sleeper.vm = vm;
 	world_begin_sleep(&sleeper);
 	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_CREATE_PARTITION);
 	world_end_sleep(&sleeper);
@@ -349,7 +349,6 @@ void op_create_partition(const struct step *step)
 		if (goes_on(&call))
 			partition = model_new_partition(&world.model, true, 0);
 	} else if (!call.wanted) {
-		early = attach_errno(seen, &vm);
 		call.wanted = early;
 		if (goes_on(&call))
 			call.wanted = late_attach_errno(vm, &sleeper);

@@ -109,12 +109,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* --- mutation: records stay where records are --- */
 
-static uint32_t random_state;
+static uint64_t random_state;
 
+/* The high bits, as only those of such a generator are random. */
 static uint32_t draw(uint32_t below)
 {
-	random_state = random_state * 1664525 + 1013904223;
-	return (random_state >> 8) % below;
+	random_state = random_state * 6364136223846793005 + 1442695040888963407;
+	return (random_state >> 33) % below;
 }
 
 static void draw_record(uint8_t *record)

@@ -30,6 +30,12 @@ static struct world_vcpu *pick_vcpu(const struct step *step, int *vm, int *vcpu)
 	return &in->vcpu[*vcpu];
 }
 
+/* Mostly one that ports have. */
+static unsigned int pick_sint(uint32_t number)
+{
+	return number & 0x70 ? 1 + number % 4 : number % MODEL_SINTS;
+}
+
 /* What must be at a guest physical address. */
 static uint8_t *memory_at(struct world_vm *in, uint64_t gpa)
 {
@@ -320,7 +326,7 @@ void op_enter(const struct step *step)
 void op_timer(const struct step *step)
 {
 	unsigned int timer = step->what % WORLD_TIMERS;
-	unsigned int sint = 1 + step->b % (MODEL_SINTS - 1);
+	unsigned int sint = pick_sint(step->b);
 	struct world_vcpu *target;
 	int vm, vcpu;
 
@@ -381,7 +387,7 @@ static struct model_content *pick_slot(const struct step *step, int vm,
 
 	if (page >= SIM_PAGES)
 		return NULL;
-	*offset = page * CORE_PAGE_BYTES + step->b % MODEL_SINTS * 256;
+	*offset = page * CORE_PAGE_BYTES + pick_sint(step->b) * 256;
 	return (struct model_content *)memory_at(&world.vm[vm], *offset);
 }
 
@@ -441,7 +447,7 @@ void op_write_slot(const struct step *step)
 
 /* --- MSRs --- */
 
-static uint64_t pick_sint(const struct step *step)
+static uint64_t pick_sint_value(const struct step *step)
 {
 	uint64_t value = step->c & 0xff;
 
@@ -513,7 +519,7 @@ static bool write_msr(struct world_vm *in, struct world_vcpu *vcpu,
 
 void op_set_msr(const struct step *step)
 {
-	unsigned int sint = step->b % MODEL_SINTS;
+	unsigned int sint = pick_sint(step->b);
 	bool host = step->e & 1;
 	struct world_vcpu *writer;
 	struct world_vm *in;
@@ -526,8 +532,8 @@ void op_set_msr(const struct step *step)
 	switch (step->what % 16) {
 	case 0 ... 5:
 		if (write_msr(in, writer, step, MSR_SINT0 + sint,
-			      pick_sint(step), host))
-			writer->sint[sint] = pick_sint(step);
+			      pick_sint_value(step), host))
+			writer->sint[sint] = pick_sint_value(step);
 		break;
 	case 6 ... 7:
 		if (write_msr(in, writer, step, MSR_SCONTROL, step->d, host))

@@ -12,11 +12,11 @@
 
 static const struct operation operations[] = {
 	OPERATION(hypercall, 30),
-	OPERATION(enter, 4),
-	OPERATION(consume, 3),
+	OPERATION(enter, 6),
+	OPERATION(consume, 4),
 	OPERATION(write_slot, 1),
 	OPERATION(set_msr, 2),
-	OPERATION(timer, 1),
+	OPERATION(timer, 3),
 	OPERATION(eoi, 1),
 	OPERATION(halt, 1),
 	OPERATION(init, 1),
