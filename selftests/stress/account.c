@@ -490,7 +490,7 @@ static void check_statuses(unsigned int node,
 		for (told = 0, j = 0; j < SENDERS; j++)
 			told += ledger->nodes[node].senders[j].status[i];
 		if (told != stats->status[i])
-			complain("node %u: posters were told 0x%x %lu times, the module has counted %llu",
+			complain("node %u: status 0x%x was told %lu times, counted %llu times",
 				 node, i, told, stats->status[i]);
 	}
 }
