@@ -70,7 +70,7 @@ static const char *const fault_names[] = {
 	[FAULT_STATUS] = "a post got a status that nothing explains",
 	[FAULT_CALL] = "a call failed",
 	[FAULT_EXIT] = "a VP left the guest for no reason",
-	[FAULT_CLOSED] = "an endpoint is closed, and a port of it still has messages, or lacks buffers",
+	[FAULT_CLOSED] = "an endpoint is closed, but a port of it has messages or lacks buffers",
 };
 
 void complain_found(void)
