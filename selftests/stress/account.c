@@ -70,7 +70,7 @@ static const char *const fault_names[] = {
 	[FAULT_STATUS] = "a post got a status that nothing explains",
 	[FAULT_CALL] = "a call failed",
 	[FAULT_EXIT] = "a VP left the guest for no reason",
-	[FAULT_CLOSED] = "an endpoint is closed, and a port of it still has messages",
+	[FAULT_CLOSED] = "an endpoint is closed, but a port of it has messages or lacks buffers",
 };
 
 void complain_found(void)
@@ -490,7 +490,7 @@ static void check_statuses(unsigned int node,
 		for (told = 0, j = 0; j < SENDERS; j++)
 			told += ledger->nodes[node].senders[j].status[i];
 		if (told != stats->status[i])
-			complain("node %u: posters were told 0x%x %lu times, %llu are counted",
+			complain("node %u: status 0x%x was told %lu times, counted %llu times",
 				 node, i, told, stats->status[i]);
 	}
 }

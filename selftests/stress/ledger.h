@@ -228,9 +228,20 @@ struct found {
 	uint64_t value;
 };
 
+/**
+ * struct ledger - all of it
+ *
+ * @seed: what all chance begins with
+ * @phase: enum phase, and a count
+ * @lull: little is posted, so that VPs come to sleep and have to be woken
+ * @found: the first fault
+ * @nodes: the nodes
+ * @ports: their ports
+ */
 struct ledger {
 	uint64_t seed;
 	volatile uint32_t phase;
+	volatile uint32_t lull;
 	struct found found;
 	struct node nodes[NODES];
 	struct port ports[ALL_PORTS];

@@ -113,10 +113,10 @@ static void *sender_main(void *arg)
 		if (!may_work(worker, PHASE_RUN))
 			continue;
 		port = chance_below(&chance, ALL_PORTS);
-		count = chance_below(&chance, 24) + 1;
+		count = chance_below(&chance, ledger->lull ? 2 : 24) + 1;
 		while (count-- && post_one(sender, port, &chance))
 			;
-		nap(chance_below(&chance, 3000));
+		nap(chance_below(&chance, ledger->lull ? 60000 : 3000));
 	}
 	return NULL;
 }

@@ -277,7 +277,7 @@ static double in_a_while(double least, double more)
 
 static void run(double seconds)
 {
-	double start, rest_at, kill_at, shown;
+	double start, rest_at, kill_at, lull_at, shown;
 
 	if (!wait_for_all(not_ready, "does not start"))
 		return;
@@ -285,10 +285,15 @@ static void run(double seconds)
 	shown = start;
 	rest_at = in_a_while(5, 5);
 	kill_at = in_a_while(1, 2);
+	lull_at = in_a_while(1, 3);
 	while (now() - start < seconds && !complained()) {
 		account_deleted();
 		check_alive();
 		complain_found();
+		if (now() > lull_at) {
+			ledger->lull = !ledger->lull;
+			lull_at = in_a_while(1, 3);
+		}
 		if (now() > kill_at && !complained()) {
 			kill_some();
 			kill_at = in_a_while(0.2, 4);

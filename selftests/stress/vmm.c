@@ -208,7 +208,7 @@ static bool guest_round(struct guest_vp *vp, bool quiet)
 	taken = look(vp);
 	if (vp->astray && !--vp->astray)
 		set_in_order(vp);
-	if (!quiet) {
+	if (!quiet && (!ledger->lull || !chance_below(&vp->chance, 8))) {
 		guest_post_some(vp);
 		if (!chance_below(&vp->chance, 16))
 			guest_change(vp);
@@ -236,7 +236,7 @@ static void guest_main(struct hvpm_guest *guest)
 		if (PHASE_KIND(phase) >= PHASE_FROZEN)
 			cpu_relax();
 		else if (!guest_round(&vp, quiet) &&
-			 (quiet || !chance_below(&vp.chance, 4)))
+			 (quiet || ledger->lull || !chance_below(&vp.chance, 4)))
 			sleep_in_hlt(&vp);
 	}
 }
