@@ -318,6 +318,18 @@ static void expect_accounts(int partition, uint64_t before)
 	rounds_with_accounts++;
 }
 
+/* Unloading has not even begun: from then on no hook is sure to be there. */
+static void expect_live(void)
+{
+	char state[16] = "";
+	int fd = open("/sys/module/" MODULE "/initstate", O_RDONLY | O_CLOEXEC);
+
+	TEST_ASSERT(fd >= 0 && read(fd, state, sizeof(state) - 1) > 0 &&
+		    !strncmp(state, "live", 4), "round %u: unloaded in use: %s",
+		    current_round, state);
+	close(fd);
+}
+
 static void run_round(unsigned int *seed, double *loading, double *unloading)
 {
 	volatile uint64_t *poster = vm->vps[1].guest->data;
@@ -340,6 +352,7 @@ static void run_round(unsigned int *seed, double *loading, double *unloading)
 	if (accounts)
 		expect_accounts(partition, before);
 	usleep(rand_r(seed) % 3000);
+	expect_live();
 
 	start = now();
 	stage = UNUSED;
