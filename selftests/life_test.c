@@ -1441,6 +1441,7 @@ TEST_F(life, helper_holds_the_partition)
 	int sockets[2], partition, port_fd, host;
 	const char *vendor = vendor_module();
 	char command[64];
+	struct stat kvm;
 	pid_t child;
 
 	if (hvpm_spawn(&child, sockets)) {
@@ -1480,6 +1481,7 @@ TEST_F(life, helper_holds_the_partition)
 	/* Nothing of KVM is in use: it unloads while the partition is held. */
 	EXPECT_EQ(0, self->vendor_refs);
 	expect_refs(vendor, 0);
+	ASSERT_EQ(0, stat("/dev/kvm", &kvm));
 	ASSERT_EQ(0, syscall(SYS_delete_module, vendor, O_NONBLOCK))
 		TH_LOG("%s: %s", vendor, strerror(errno));
 	EXPECT_EQ(-1, __hvpm_ioctl(partition, HV_POSTMSG_PARTITION_STATS, &stats));
@@ -1492,6 +1494,9 @@ TEST_F(life, helper_holds_the_partition)
 	/* It comes back, and all works as before. */
 	snprintf(command, sizeof(command), "modprobe %s", vendor);
 	ASSERT_EQ(0, system(command));
+	/* What udev does where there is one. */
+	ASSERT_EQ(0, chown("/dev/kvm", kvm.st_uid, kvm.st_gid));
+	ASSERT_EQ(0, chmod("/dev/kvm", kvm.st_mode & 07777));
 	post_once();
 }
 
