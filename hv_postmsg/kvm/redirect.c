@@ -69,7 +69,7 @@ int hvpm_redirect_install(struct hvpm_redirect *redirect)
 		       ret == -EBUSY ?
 		       " (already hooked by another, or kernel.ftrace_enabled is 0)" :
 		       "");
-		ftrace_set_filter_ip(&redirect->ops, redirect->site, 1, 0);
+		ftrace_free_filter(&redirect->ops);
 	}
 	return ret;
 }
@@ -86,5 +86,6 @@ int hvpm_redirect_install(struct hvpm_redirect *redirect)
 void hvpm_redirect_remove(struct hvpm_redirect *redirect)
 {
 	WARN_ON(unregister_ftrace_function(&redirect->ops));
-	WARN_ON(ftrace_set_filter_ip(&redirect->ops, redirect->site, 1, 0));
+	/* Taking the address out of the filter instead would need memory. */
+	ftrace_free_filter(&redirect->ops);
 }
