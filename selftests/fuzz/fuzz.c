@@ -58,9 +58,32 @@ void world_count_vm(void)
 	vms++;
 }
 
+static const char *result_name(long value)
+{
+	/* Not for user space to see, the kernel knows it as a signal. */
+	if (value == -512)
+		return "ERESTARTSYS";
+	return value ? strerrorname_np(-value) : "ok";
+}
+
+/* A line for all results of an ioctl, from its first on. */
+static void print_results(struct result *result)
+{
+	const char *name = result->name;
+
+	printf("fuzz: %s:   %s:", target.name, name);
+	for (; result->name; result++) {
+		if (result->name != name || !result->count)
+			continue;
+		printf(" %s %lu", result_name(result->value), result->count);
+		result->count = 0;
+	}
+	printf("\n");
+}
+
 static void print_counts(void)
 {
-	const struct result *result;
+	struct result *result;
 	unsigned int i;
 
 	printf("fuzz: %s: %lu inputs, %lu hypercalls, %lu ioctls and reads\n",
@@ -74,10 +97,8 @@ static void print_counts(void)
 	printf("fuzz: %s:   to the VMM  %10lu\n", target.name,
 	       statuses[CORE_EXIT]);
 	for (result = results; result->name; result++)
-		printf("fuzz: %s:   %-18s %-14s %10lu\n", target.name,
-		       result->name, result->value ?
-		       result->value == -512 ? "ERESTARTSYS" :
-		       strerrorname_np(-result->value) : "ok", result->count);
+		if (result->count)
+			print_results(result);
 	fflush(stdout);
 }
 

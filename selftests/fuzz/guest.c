@@ -650,37 +650,3 @@ void op_vcpu_activate(const struct step *step)
 	target->active = true;
 	target->scontrol = 1;
 }
-
-/* A VM that is attached, its first @guests vCPUs with all registers set up. */
-void world_make_vm(int vm, unsigned int vcpus, unsigned int guests,
-		   uint32_t flags)
-{
-	struct step step = { .who = vm, .b = 3 };
-	unsigned int i;
-
-	op_vm_create(&step);
-	for (i = 0; i < vcpus; i++) {
-		step.who = vm;
-		op_vcpu_create(&step);
-		step.who = vm + CORE_VMS * i;
-		op_vcpu_activate(&step);
-	}
-	step.b = 1;
-	step.a = flags;
-	step.what = vm;
-	op_create_partition(&step);
-
-	for (i = 0; i < guests; i++) {
-		step.who = vm + CORE_VMS * i;
-		step.b = 0;
-		step.what = 8;
-		step.e = 4;
-		op_set_msr(&step);
-		step.what = 0;
-		step.e = 0;
-		for (step.b = 1; step.b <= 4; step.b++) {
-			step.c = 0x50 + step.b;
-			op_set_msr(&step);
-		}
-	}
-}

@@ -248,8 +248,10 @@ void world_count_call(unsigned int status);
 void world_count_ioctl(const char *name, long result);
 void world_count_vm(void);
 
+/* Worlds to start from, start.c */
 void world_make_vm(int vm, unsigned int vcpus, unsigned int guests,
 		   uint32_t flags);
+void world_make_all(uint32_t flags);
 
 /* --- operations of guests and VMMs, guest.c --- */
 
