@@ -1742,12 +1742,18 @@ TEST_F_TIMEOUT(value, most_connections, 300)
 {
 	const int partition = self->world.partition;
 	struct hv_postmsg_partition_stats stats;
-	int first = 0;
+	int first = 0, other;
 	__u32 id;
 
+	/* To two ports: one has a limit of its own, which is the same. */
+	ASSERT_EQ(0, plain_endpoint_port(self->world.peer, 9, self->world.peer_endpoint, 0,
+					 HV_POSTMSG_PORT_SHARED));
+	other = plain_port_fd(self->world.peer, 9);
+	ASSERT_LE(0, other);
 	for (id = 2; id <= 65536 && !first; id++)
-		first = plain_connect(partition, id, self->world.peer_port, 0);
+		first = plain_connect(partition, id, id % 2 ? self->world.peer_port : other, 0);
 	ASSERT_EQ(0, first);
+	close(other);
 	EXPECT_EQ(-ENOSPC, plain_connect(partition, id, self->world.peer_port, 0));
 	EXPECT_EQ(0, plain_partition_stats(partition, &stats));
 	EXPECT_EQ(65536, stats.connections);
