@@ -247,6 +247,22 @@ static void limit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hvpm_queue_empty(&fake->vp.queue));
 }
 
+/* Who looked the port up before it died finds no buffer, though all are free. */
+static void dead_port_has_no_buffer(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hvpm_port *port;
+
+	KUNIT_ASSERT_EQ(test, 0, hvpm_port_create(&vm->partition, &plain));
+	port = hvpm_port_get(fake_port(vm, plain.id));
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, plain.id));
+	rcu_read_lock();
+	KUNIT_EXPECT_NULL(test, hvpm_port_take_buffer(port));
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, hvpm_buffers_free(&port->buffers), 16u);
+	hvpm_port_put(port);
+}
+
 /* A deleted port's messages go, of all VPs; the others stay, in order. */
 static void delete_removes_queued(struct kunit *test)
 {
@@ -470,6 +486,7 @@ static struct kunit_case port_cases[] = {
 	KUNIT_CASE(refused),
 	KUNIT_CASE(tree_against_model),
 	KUNIT_CASE(limit),
+	KUNIT_CASE(dead_port_has_no_buffer),
 	KUNIT_CASE(delete_removes_queued),
 	KUNIT_CASE(delete_leaves_the_slot),
 	KUNIT_CASE(buffer_keeps_port),

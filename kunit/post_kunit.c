@@ -764,6 +764,33 @@ static void several_waiters(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_free_buffers(to, PORT), 2u);
 }
 
+/* A port that died since it was looked up: its endpoint gets the room back. */
+static void endpoint_port_dies(struct kunit *test)
+{
+	struct fake_partition *to = fake_partition(test, 0);
+	const struct hvpm_post_input input = { .message_type = 1 };
+	struct hvpm_port_spec spec = {
+		.id = PORT,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+	};
+	struct hvpm_endpoint *endpoint;
+	struct hvpm_port *port;
+
+	endpoint = hvpm_endpoint_create(&to->partition, 1);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, endpoint);
+	spec.endpoint = endpoint;
+	KUNIT_ASSERT_EQ(test, 0, hvpm_port_create(&to->partition, &spec));
+	port = hvpm_port_get(fake_port(to, PORT));
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&to->partition, PORT));
+	rcu_read_lock();
+	KUNIT_EXPECT_EQ(test, post_to_endpoint(port, &input),
+			HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, atomic_read(&endpoint->held), 0);
+	hvpm_port_put(port);
+	hvpm_endpoint_close(endpoint);
+}
+
 static struct kunit_case post_cases[] = {
 	KUNIT_CASE(control_word),
 	KUNIT_CASE(address),
@@ -791,6 +818,7 @@ static struct kunit_case post_cases[] = {
 	KUNIT_CASE(wait_signal),
 	KUNIT_CASE(wait_endpoint_closed),
 	KUNIT_CASE(wait_endpoint_port_deleted),
+	KUNIT_CASE(endpoint_port_dies),
 	KUNIT_CASE(several_waiters),
 	{}
 };

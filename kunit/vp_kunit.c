@@ -510,6 +510,28 @@ static void reset_during_write(struct kunit *test)
 	}
 }
 
+static void reset_vp_at_read(struct fake_vp *fake, enum fake_op op)
+{
+	if (op == FAKE_READ)
+		hvpm_vp_reset(&fake->vp);
+}
+
+/* The slot is found empty, and so is the queue then. */
+static void reset_before_pop(struct kunit *test)
+{
+	struct fake_partition *vm = make_vm(test, 1);
+	struct fake_vp *fake = &vm->vp[0];
+
+	fake_post(vm, PORT, 1);
+	fake->moment = reset_vp_at_read;
+	hvpm_vp_scan(&fake->vp);
+	KUNIT_EXPECT_EQ(test, fake->calls[FAKE_WRITE], 0u);
+	KUNIT_EXPECT_EQ(test, fake->interrupts, 0u);
+	KUNIT_EXPECT_EQ(test, fake_take(fake, SINT), 0u);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(vm, PORT), 16u);
+	KUNIT_EXPECT_FALSE(test, fake_marked(vm, 0));
+}
+
 static void no_interrupt(struct kunit *test)
 {
 	static const u64 value[] = {
@@ -768,6 +790,7 @@ static struct kunit_case vp_cases[] = {
 	KUNIT_CASE(other_faults),
 	KUNIT_CASE(port_dies_during_write),
 	KUNIT_CASE(reset_during_write),
+	KUNIT_CASE(reset_before_pop),
 	KUNIT_CASE(no_interrupt),
 	KUNIT_CASE(disabled),
 	KUNIT_CASE(reset),
