@@ -24,7 +24,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define MAX_RESULTS	256
 
-static unsigned long calls, ioctls, inputs, vms;
+static unsigned long calls, ioctls, inputs, created_vms;
 static unsigned long statuses[CORE_EXIT + 1];
 
 static struct result {
@@ -55,7 +55,7 @@ void world_count_ioctl(const char *name, long value)
 
 void world_count_vm(void)
 {
-	vms++;
+	created_vms++;
 }
 
 static const char *result_name(long value)
@@ -89,7 +89,7 @@ static void print_counts(void)
 	printf("fuzz: %s: %lu inputs, %lu hypercalls, %lu ioctls and reads\n",
 	       target.name, inputs, calls, ioctls);
 	printf("fuzz: %s: %lu VMs, %lu allocations failed\n", target.name,
-	       vms, core_allocs_failed());
+	       created_vms, core_allocs_failed());
 	for (i = 0; i < CORE_EXIT; i++)
 		if (statuses[i])
 			printf("fuzz: %s:   status 0x%02x %10lu\n", target.name,

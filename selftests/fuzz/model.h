@@ -802,7 +802,8 @@ static inline void model_deliver(struct model *model, struct model_vp *vp,
 			partition->faults++;
 			return;
 		}
-		slot->flags |= MODEL_PENDING;
+		/* What a guest may have put into the reserved bits is gone. */
+		slot->flags = MODEL_PENDING;
 	}
 	if (slot->type == MODEL_TIMER_EXPIRED)
 		vp->behind |= 1u << sint;
