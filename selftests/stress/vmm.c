@@ -368,12 +368,18 @@ static void interrupt_vps(uint64_t *chance)
 	uint32_t phase = ledger->phase;
 	struct host_vp *vp;
 	unsigned int i;
+	bool call;
 
 	for (i = 0; i < VPS; i++) {
 		vp = &host_vps[i];
-		if (PHASE_KIND(phase) == PHASE_RUN ? !chance_below(chance, 6) :
-		    PHASE_KIND(phase) == PHASE_QUIET ? !!vp->changed :
-		    vp->receiver->parked != phase)
+		if (PHASE_KIND(phase) >= PHASE_FROZEN)
+			call = vp->receiver->parked != phase;
+		else if (PHASE_KIND(phase) == PHASE_QUIET || ledger->lull)
+			/* To be called out of HLT would make up for a lost wake-up. */
+			call = vp->changed;
+		else
+			call = !chance_below(chance, 6);
+		if (call)
 			pthread_kill(vp->thread, INTERRUPT);
 	}
 }
