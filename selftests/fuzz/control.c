@@ -445,7 +445,7 @@ static void choose_port(struct hv_postmsg_create_port *arg,
 		arg->flags |= HV_POSTMSG_PORT_ENDPOINT;
 		arg->endpoint_fd = world_pick(FILE_ENDPOINT, step->what);
 	} else {
-		arg->sint = 1 + step->c % 4;
+		arg->sint = 1 + step->c % (step->c & 0x300 ? 4 : 15);
 		arg->vp = step->what % 8 < 6 ? step->what % 4 :
 					       HV_POSTMSG_ANY_VP;
 	}

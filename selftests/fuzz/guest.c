@@ -33,7 +33,7 @@ static struct world_vcpu *pick_vcpu(const struct step *step, int *vm, int *vcpu)
 /* Mostly one that ports have. */
 static unsigned int pick_sint(uint32_t number)
 {
-	return number & 0x70 ? 1 + number % 4 : number % MODEL_SINTS;
+	return number & 0x30 ? 1 + number % 4 : number % MODEL_SINTS;
 }
 
 /* What must be at a guest physical address. */

@@ -47,7 +47,7 @@ static void make_port(uint32_t id, uint8_t vp, uint32_t type, uint8_t flags,
 		      uint16_t buffers)
 {
 	struct step step = {
-		.a = id - 1, .what = vp, .b = type, .c = id, .e = flags,
+		.a = id - 1, .what = vp, .b = type, .c = 0x100 | id, .e = flags,
 		.f = buffers,
 	};
 
