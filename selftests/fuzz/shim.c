@@ -349,22 +349,26 @@ int mmu_notifier_register(struct mmu_notifier *notifier, struct mm_struct *mm)
 	return 0;
 }
 
-void mmu_notifier_unregister(struct mmu_notifier *notifier,
-			     struct mm_struct *mm)
+static void free_notifier(struct work_struct *work)
 {
-	struct mmu_notifier **at = &mm->notifiers;
+	struct mmu_notifier *notifier =
+		container_of(work, struct mmu_notifier, work);
 
-	might_sleep();
-	/* Told now, if it was not told before. */
-	if (!notifier->released) {
-		notifier->released = true;
-		notifier->ops->release(notifier, mm);
-	}
+	notifier->ops->free_notifier(notifier);
+}
+
+void mmu_notifier_put(struct mmu_notifier *notifier)
+{
+	struct mmu_notifier **at = &notifier->mm->notifiers;
+
 	while (*at != notifier) {
 		shim_check(*at);
 		at = &(*at)->next;
 	}
 	*at = notifier->next;
+	/* Behind a grace period of its own. */
+	INIT_WORK(&notifier->work, free_notifier);
+	queue_work(NULL, &notifier->work);
 }
 
 void shim_end_mm(struct mm_struct *mm)

@@ -3,11 +3,13 @@
 #define _FUZZ_LINUX_MMU_NOTIFIER_H
 
 #include <linux/sched/mm.h>
+#include <linux/workqueue.h>
 
 struct mmu_notifier;
 
 struct mmu_notifier_ops {
 	void (*release)(struct mmu_notifier *notifier, struct mm_struct *mm);
+	void (*free_notifier)(struct mmu_notifier *notifier);
 };
 
 struct mmu_notifier {
@@ -15,10 +17,10 @@ struct mmu_notifier {
 	struct mm_struct *mm;
 	struct mmu_notifier *next;
 	bool released;
+	struct work_struct work;
 };
 
 int mmu_notifier_register(struct mmu_notifier *notifier, struct mm_struct *mm);
-void mmu_notifier_unregister(struct mmu_notifier *notifier,
-			     struct mm_struct *mm);
+void mmu_notifier_put(struct mmu_notifier *notifier);
 
 #endif /* _FUZZ_LINUX_MMU_NOTIFIER_H */

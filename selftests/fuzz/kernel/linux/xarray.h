@@ -15,7 +15,9 @@ struct xarray {
 	void *node[SHIM_XARRAY];
 };
 
-static inline void xa_init(struct xarray *xa)
+#define XA_FLAGS_ACCOUNT	1
+
+static inline void xa_init_flags(struct xarray *xa, gfp_t flags)
 {
 	memset(xa, 0, sizeof(*xa));
 }
