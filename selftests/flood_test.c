@@ -194,8 +194,8 @@ static void check_flood(struct __test_metadata *_metadata, struct _test_data_flo
 
 	TH_LOG("a post costs %lu instructions, %lu beside %lu others, %lu ever accepted",
 	       alone, beside, before, flooder(self)->data[DATA_POSTED]);
-	/* There was a flood: more posts of the other than of the quiet one. */
-	EXPECT_LT(SAMPLES, before);
+	/* There was a flood: about as many posts of the other, or more. */
+	EXPECT_LT(SAMPLES / 2, before);
 	EXPECT_LE(beside * 10, alone * 11);
 	check_quiet(_metadata, self, 3 * SAMPLES);
 }

@@ -26,7 +26,12 @@ static int __init hook_owner_init(void)
 {
 	int ret = ftrace_set_filter(&ops, function, strlen(function), 0);
 
-	return ret ?: register_ftrace_function(&ops);
+	if (!ret)
+		ret = register_ftrace_function(&ops);
+	/* What the filter takes stays otherwise. */
+	if (ret)
+		ftrace_free_filter(&ops);
+	return ret;
 }
 
 static void __exit hook_owner_exit(void)
