@@ -16,12 +16,13 @@
 #                     break the module on purpose, see the tests fail
 #   make cost KERNEL=...
 #                     instructions per post, counted by the emulator
-#   make stress KERNEL=... SECONDS=... [SEED=...]
-#                     VMs and processes that come and go, each message accounted for
+#   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
+#                     VMs and processes that come and go, each message accounted for;
+#                     and so many rounds of load, run and unload
 #   make fuzz-kvm KERNEL=... [SECONDS=...] [SEED=... | INPUT=...]
 #                     random calls beside a model; a -debug kernel extends the corpus
 #   make reload KERNEL=... [ROUNDS=1000] [SEED=...]
-#                     load, run and unload it so many times
+#                     the latter alone
 #   make coverage KERNEL=6.1|6.12 [TESTS=...]
 #                     which lines kunit and the selftests run, and why not others
 #   make fuzz [RUNS=1000000] [SEED=...]
@@ -69,12 +70,8 @@ modules:
 # Kernel sources, for the KVM selftests library, UML and the lint tools.
 .PRECIOUS: build/linux-%/.extracted
 build/linux-%/.extracted:
-	@echo "Unpacking the Linux $* source"
 	@mkdir -p $(BUILD)
-	@rm -rf $(BUILD)/linux-$* $(BUILD)/linux-source-$*
-	@tar -C $(BUILD) -xf /usr/src/linux-source-$*.tar.xz
-	@mv $(BUILD)/linux-source-$* $(BUILD)/linux-$*
-	@touch $@
+	@flock $(BUILD)/.lock-source-$* selftests/lab/unpack $*
 
 # Each installs what it needs and is missing; see selftests/lab/setup.
 .PHONY: setup-%
@@ -118,7 +115,7 @@ cost: setup-lab-$(KERNEL) modules
 # Not in check: it takes as long as it is told.
 .PHONY: stress
 stress: setup-tests-$(KERNEL)
-	@selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(SEED)
+	@selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(ROUNDS) $(SEED)
 
 # Not in check, where fuzz_test of the selftests stands for it: it goes on as long as
 # it is told to.
@@ -127,16 +124,11 @@ fuzz-kvm: setup-lab-$(KERNEL)
 	@selftests/fuzz/lab/run $(KERNEL) $(if $(INPUT),--input $(INPUT),\
 		$(or $(SECONDS),300) $(SEED))
 
-# A round may take 15 s on a busy machine, on a kernel with checks four times that.
+# The second half of it alone.
 .PHONY: reload
 reload: setup-lab-$(KERNEL) modules
 	@$(MAKE) -s -C selftests reload
-	@patience=$(if $(findstring -,$(KERNEL)),4,1); \
-	selftests/lab/run --kernel $(KERNEL) --name reload-$(KERNEL) --cpus 2 \
-		--memory 2048 --timeout $$((300 + $(ROUNDS) * 15 * patience)) \
-		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
-		--add build/selftests/reload:/opt/reload -- sh -c \
-		"cd /opt && PATIENCE=$$patience exec ./reload $(ROUNDS) $(SEED)"
+	@selftests/stress/reload $(KERNEL) $(ROUNDS) $(SEED)
 
 # Not in check either; see selftests/coverage/run.
 .PHONY: coverage

@@ -169,6 +169,19 @@ static inline sites_t visited_sites(void)
 	return read_set(WATCH "came");
 }
 
+/* What fail-nth was for the thread that last came by each. */
+static inline void read_left(unsigned int left[MAX_SITES])
+{
+	FILE *file = fopen(WATCH "left", "r");
+	unsigned int i;
+
+	TEST_ASSERT(file, WATCH "left: %s", strerror(errno));
+	for (i = 0; i < MAX_SITES; i++)
+		TEST_ASSERT(fscanf(file, "%u", &left[i]) == 1,
+			    WATCH "left has no number %u", i);
+	fclose(file);
+}
+
 /* All sites in functions or files whose name begins so. */
 static inline sites_t sites_of(const char *callee, const char *source)
 {

@@ -1533,6 +1533,7 @@ TEST_F(slot, sim_page_comes_and_goes)
 /* --- loading and unloading --- */
 
 #define MODULE		"hv_postmsg.ko"
+#define SAMPLES		12
 
 FIXTURE(module) {
 };
@@ -1576,37 +1577,72 @@ static int unload(unsigned int nth, unsigned int *left)
 	return error;
 }
 
-/*
- * The kernel's own part of loading, before the module's, warns where it has no
- * memory.  So this is walked backwards, from the last fault point to the first that
- * is the module's.
- */
-TEST_F(module, load_each_fault)
+#define LOAD_POINTS	1000000
+
+/* Load with no fault, and unload; how many points each call had behind it. */
+static unsigned int count_load_points(unsigned int points[MAX_SITES])
 {
-	const sites_t first = sites_of("alloc_workqueue", "");
-	unsigned int nth, left, walked = 0;
-	sites_t visited = first;
+	unsigned int left, ignored, i;
+
+	TEST_ASSERT(!load(LOAD_POINTS, &left), "load");
+	read_left(points);
+	TEST_ASSERT(!unload(0, &ignored), "unload");
+	for (i = 0; i < MAX_SITES; i++)
+		points[i] = LOAD_POINTS - points[i];
+	return LOAD_POINTS - left;
+}
+
+/* Any errno is of memory: misc_register() says EBUSY if it has no number left. */
+static sites_t load_with_fault(unsigned int nth)
+{
+	unsigned int left;
 	int error;
 
-	ASSERT_EQ(0, unload(0, &left));
-	ASSERT_EQ(0, load(1000000, &left));
-	/* A slab may have had room then and has none now. */
-	nth = 1000000 - left + 10;
-	for (; visited & first; nth--) {
-		ASSERT_NE(0, nth);
-		ASSERT_EQ(0, unload(0, &left));
-		visited_sites();
-		error = load(nth, &left);
-		visited = visited_sites();
-		failed_sites();
-		walked += !left;
-		if (!error)
+	failed_sites();
+	error = load(nth, &left);
+	TEST_ASSERT(!error || error == ENOMEM || error == EBUSY,
+		    "load, fault %u: %s", nth, strerror(error));
+	if (!error)
+		TEST_ASSERT(!unload(0, &left), "unload behind fault %u", nth);
+	return failed_sites();
+}
+
+/*
+ * The kernel's own part of loading, before the module's, warns where it has no
+ * memory.  The module's begins with the workqueue, and there are some hundred fault
+ * points in it, each of which takes seconds.  So the last one of each call that
+ * fails is looked for backwards from where it returned, and of the others there
+ * are samples.  How many points there are depends on what the slabs have left: they
+ * are counted again before each fault, by a load that shows, too, that the fault
+ * before has left nothing behind.
+ */
+TEST_F(module, load_faults)
+{
+	unsigned int points[MAX_SITES], all, walked = 0, tries, i, begin;
+	const sites_t first = sites_of("alloc_workqueue", "");
+	sites_t visited, failed = 0;
+
+	ASSERT_EQ(0, unload(0, &all));
+	visited_sites();
+	all = count_load_points(points);
+	visited = visited_sites();
+	ASSERT_EQ(first, visited & first);
+	for (i = 0; i < faults->nr_sites; i++) {
+		if (!(visited >> i & 1) || *faults->sites[i].exempt == 'e')
 			continue;
-		/* misc_register() says EBUSY if it cannot allocate a number. */
-		ASSERT_TRUE(error == ENOMEM || error == EBUSY)
-			TH_LOG("fault %u: %s", nth, strerror(error));
-		ASSERT_EQ(0, load(0, &left)) TH_LOG("behind fault %u", nth);
+		for (tries = 0; !(failed >> i & 1); tries++, walked++) {
+			ASSERT_GT(30, tries)
+				TH_LOG("%s does not fail", faults->sites[i].callee);
+			failed |= load_with_fault(points[i] + 3 - tries);
+			all = count_load_points(points);
+		}
 	}
+	for (i = 1; i < SAMPLES; i++, walked++) {
+		begin = points[__builtin_ctzl(first)];
+		load_with_fault(begin + i * (all - begin) / SAMPLES);
+		all = count_load_points(points);
+	}
+	ASSERT_EQ(0, load(0, &all));
 	printf("# load: %u faults\n", walked);
 }
 

@@ -382,7 +382,7 @@ static void start_all(unsigned int *seed)
 int main(int argc, char **argv)
 {
 	unsigned int rounds = argc > 1 ? atoi(argv[1]) : 0;
-	unsigned int seed = argc > 2 ? atoi(argv[2]) : time(NULL);
+	unsigned int seed = argc > 2 ? strtoul(argv[2], NULL, 0) : time(NULL);
 	double loading = 0, unloading = 0, start;
 	uint64_t exits = 0, unattached = 0;
 	unsigned int i;

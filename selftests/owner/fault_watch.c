@@ -11,6 +11,7 @@
  *		has it; the places are numbered from 0
  *	came	bitmap of the places that were come by since it was last read
  *	failed	bitmap of those at which a call failed since it was last read
+ *	left	for each, what the task's fail-nth was when it last came by
  */
 #include <linux/debugfs.h>
 #include <linux/kprobes.h>
@@ -42,6 +43,11 @@ static DEFINE_MUTEX(lock);
 
 static atomic64_t came = ATOMIC64_INIT(0);
 static atomic64_t failed = ATOMIC64_INIT(0);
+static u32 left[ARRAY_SIZE(sites)];
+static struct debugfs_u32_array left_array = {
+	.array = left,
+	.n_elements = ARRAY_SIZE(left),
+};
 
 static struct dentry *folder;
 
@@ -59,6 +65,7 @@ static int __kprobes on_site(struct kprobe *probe, struct pt_regs *regs)
 	struct site *site = container_of(probe, struct site, probe);
 	s64 bit = BIT_ULL(site - sites);
 
+	WRITE_ONCE(left[site - sites], current->fail_nth);
 	atomic64_or(bit, &came);
 	if (has_failed(site, regs))
 		atomic64_or(bit, &failed);
@@ -182,6 +189,7 @@ static int __init fault_watch_init(void)
 	debugfs_create_file("sites", 0200, folder, NULL, &sites_fops);
 	debugfs_create_file_unsafe("came", 0400, folder, NULL, &came_fops);
 	debugfs_create_file_unsafe("failed", 0400, folder, NULL, &failed_fops);
+	debugfs_create_u32_array("left", 0400, folder, &left_array);
 	return 0;
 }
 
