@@ -589,7 +589,10 @@ static void act_close_partition(struct race *race)
 	close(race->self->partition);
 }
 
-/* The call is answered, by the module or, as it always was, by the VMM. */
+/*
+ * The call is answered, by the module or, as it always was, by the VMM; never by a
+ * module that has lost its connections just now.
+ */
 TEST_F(slot, detached_at_each_moment)
 {
 	struct hvpm_vp *vp = self->vp;
@@ -616,6 +619,8 @@ TEST_F(slot, detached_at_each_moment)
 		}
 		race_join(&race);
 		ASSERT_EQ(UCALL_SYNC, command) AT_ROUND(&race);
+		ASSERT_EQ(HV_STATUS_SUCCESS, vp->guest->result[0])
+			AT_ROUND(&race);
 		empty_slot(vp, SINT);
 		self->partition = hvpm_vm_attach(self->vm, 0);
 		hvpm_create_port(self->partition, PORT, 0, SINT, 0, 0);

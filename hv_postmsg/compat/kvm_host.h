@@ -22,7 +22,9 @@ void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
 static inline bool hvpm_kvm_protected(struct kvm *kvm)
 {
 #ifdef kvm_arch_has_readonly_mem
-	return kvm_arch_has_private_mem(kvm) || !kvm_arch_has_readonly_mem(kvm);
+	/* KVM sets these once, with a lock; asked again in each call. */
+	return data_race(kvm_arch_has_private_mem(kvm) ||
+			 !kvm_arch_has_readonly_mem(kvm));
 #else
 	return false;
 #endif

@@ -169,6 +169,9 @@ static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 		return 0;
 
 	status = post(vm, vcpu, control, gpa);
+	/* As if it had come later: what it says of IDs is not true any more. */
+	if (status && READ_ONCE(vm->partition.dead))
+		return 0;
 	if (status == HVPM_STATUS_INVALID_CONNECTION_ID &&
 	    vm->partition.flags & HV_POSTMSG_PARTITION_PASS_UNKNOWN) {
 		this_cpu_inc(vm->partition.counters->passed);
@@ -308,7 +311,7 @@ static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
 
 	idx = srcu_read_lock(&hooks_srcu);
 	static_call_cond(body_reset)(vcpu, init_event);
-	vcpu->arch.pv.pv_unhalted = false;
+	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, false);
 	vm = find_vm(vcpu);
 	if (vm)
 		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
@@ -319,19 +322,23 @@ static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
 
 DEFINE_CALLBACK(on_reset, decide_reset, replace_reset)
 
+/* Something queued alone is no reason to look: the slot may be full. */
+static __always_inline bool has_to_scan(struct kvm_vcpu *vcpu)
+{
+	return kvm_test_request(KVM_REQ_HV_STIMER, vcpu) &&
+	       vcpu_has_queued(vcpu);
+}
+
 /*
  * void kvm_vcpu_halt(struct kvm_vcpu *vcpu)
  *
  * A VP that has something queued and was asked to look does not go to sleep.  A
  * post that comes later wakes it, KVM calls kvm_vcpu_halt() again, and it ends
- * here.  Something queued alone is no reason: the slot may be full.
+ * here.
  */
 static __always_inline bool decide_halt(const struct pt_regs *regs)
 {
-	struct kvm_vcpu *vcpu = regs_vcpu(regs);
-
-	return kvm_test_request(KVM_REQ_HV_STIMER, vcpu) &&
-	       vcpu_has_queued(vcpu);
+	return has_to_scan(regs_vcpu(regs));
 }
 
 /*
@@ -342,10 +349,35 @@ static __always_inline bool decide_halt(const struct pt_regs *regs)
  */
 static void replace_halt(struct kvm_vcpu *vcpu)
 {
-	vcpu->arch.pv.pv_unhalted = true;
+	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, true);
 }
 
 DEFINE_CALLBACK(on_halt, decide_halt, replace_halt)
+
+/*
+ * bool kvm_vcpu_block(struct kvm_vcpu *vcpu)
+ *
+ * Behind kvm_vcpu_halt() a vCPU in HLT sleeps here, and any other comes here by
+ * itself.  One that waits for INIT or SIPI has nothing to look at.  But it may be one
+ * that runs, and is kept from that until a page of its memory is there, in a guest
+ * that cannot be told so.  Any other interrupt ends that, and so does a message.
+ */
+static __always_inline bool decide_block(const struct pt_regs *regs)
+{
+	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+
+	return vcpu->arch.mp_state == KVM_MP_STATE_RUNNABLE &&
+	       vcpu->arch.apf.halted && has_to_scan(vcpu);
+}
+
+/* It comes back here when it has touched the page again. */
+static bool replace_block(struct kvm_vcpu *vcpu)
+{
+	vcpu->arch.apf.halted = false;
+	return false;
+}
+
+DEFINE_CALLBACK(on_block, decide_block, replace_block)
 
 /*
  * void kvm_hv_synic_send_eoi(struct kvm_vcpu *vcpu, int vector)
@@ -401,6 +433,9 @@ static struct hvpm_redirect hooks[] = {
 	}, {
 		.name = "kvm:kvm_vcpu_halt",
 		.ops = { .func = on_halt, .flags = REPLACE },
+	}, {
+		.name = "kvm:kvm_vcpu_block",
+		.ops = { .func = on_block, .flags = REPLACE },
 	}, {
 		.name = "kvm:kvm_hv_synic_send_eoi",
 		.ops = { .func = on_eoi, .flags = OBSERVE },

@@ -277,6 +277,7 @@ enum hook {
 	HOOK_PROCESS_STIMERS,
 	HOOK_RESET,
 	HOOK_HALT,
+	HOOK_BLOCK,
 	HOOK_EOI,
 	HOOK_EOI_ACCELERATED,
 	HOOKS,
@@ -292,6 +293,7 @@ static const struct {
 				   body_process_stimers },
 	[HOOK_RESET] = { "kvm:kvm_vcpu_reset", body_reset },
 	[HOOK_HALT] = { "kvm:kvm_vcpu_halt", NULL },
+	[HOOK_BLOCK] = { "kvm:kvm_vcpu_block", NULL },
 	[HOOK_EOI] = { "kvm:kvm_hv_synic_send_eoi", NULL },
 	[HOOK_EOI_ACCELERATED] = { "kvm:kvm_apic_set_eoi_accelerated", NULL },
 };
@@ -437,6 +439,28 @@ bool core_halt(int vm, int vcpu)
 	end(halting);
 	awake = halting->arch.pv.pv_unhalted;
 	halting->arch.pv.pv_unhalted = false;
+	return awake;
+}
+
+bool core_block(int vm, int vcpu, bool started, bool no_page)
+{
+	struct kvm_vcpu *blocking = get_vcpu(vm, vcpu);
+	bool (*call)(struct kvm_vcpu *vcpu);
+	bool awake;
+
+	blocking->arch.mp_state = started ? KVM_MP_STATE_RUNNABLE :
+					    KVM_MP_STATE_UNINITIALIZED;
+	blocking->arch.apf.halted = no_page;
+	begin(blocking);
+	call = resolve(HOOK_BLOCK, blocking, 0);
+	if (call)
+		shim_check(!call(blocking));
+	end(blocking);
+	/* Nothing else makes it runnable. */
+	awake = no_page && !blocking->arch.apf.halted;
+	shim_check(awake == !!call);
+	blocking->arch.mp_state = KVM_MP_STATE_RUNNABLE;
+	blocking->arch.apf.halted = false;
 	return awake;
 }
 
