@@ -68,12 +68,11 @@ static int join_port(struct hvpm_connection *connection)
 		ret = -ENXIO;
 	else if (!port->shared && !list_empty(&port->connections))
 		ret = -EBUSY;
-	else if (port->connection_count >= HVPM_MAX_CONNECTIONS)
+	else if (!atomic_add_unless(&port->partition->peer_count, 1,
+				    HVPM_MAX_CONNECTIONS))
 		ret = -ENOSPC;
-	if (!ret) {
+	else
 		list_add_tail_rcu(&connection->peer, &port->connections);
-		port->connection_count++;
-	}
 	spin_unlock(&port->lock);
 	return ret;
 }
@@ -143,9 +142,9 @@ static void drop_connection(struct hvpm_connection *connection)
 			 &connection_ops);
 	partition->connection_count--;
 	spin_lock(&port->lock);
-	port->connection_count--;
 	list_del_rcu(&connection->peer);
 	spin_unlock(&port->lock);
+	atomic_dec(&port->partition->peer_count);
 	/* A post that found the connection may still look at the port: RCU. */
 	hvpm_port_put(port);
 	kfree_rcu(connection, rcu);
@@ -186,20 +185,24 @@ int hvpm_connection_delete(struct hvpm_partition *partition, u32 id)
 
 /**
  * hvpm_connection_delete_all - disconnect everything
- * @partition: the owner
+ * @partition: the owner, dead
  *
- * Context: the partition's lock held.
+ * Context: may sleep, and take long; takes the partition's lock.
  */
 void hvpm_connection_delete_all(struct hvpm_partition *partition)
 {
 	struct rb_root *root = &partition->connections.tree[0];
 	struct rb_node *node;
 
-	lockdep_assert_held(&partition->lock);
+	might_sleep();
 
-	while ((node = rb_first(root)))
+	mutex_lock(&partition->lock);
+	while ((node = rb_first(root))) {
 		drop_connection(container_of(node, struct hvpm_connection,
 					     node.node[0]));
+		cond_resched();
+	}
+	mutex_unlock(&partition->lock);
 }
 
 #if IS_ENABLED(CONFIG_HV_POSTMSG_KUNIT_TEST)

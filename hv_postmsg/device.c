@@ -436,7 +436,7 @@ static long partition_ioctl(struct file *file, unsigned int cmd,
 		return partition_reset_vp(partition, user);
 	case HV_POSTMSG_POST:
 		return partition_post(partition, user,
-				      file->f_flags & O_NONBLOCK);
+				      READ_ONCE(file->f_flags) & O_NONBLOCK);
 	case HV_POSTMSG_CREATE_ENDPOINT:
 		return partition_create_endpoint(partition, user);
 	case HV_POSTMSG_PORT_STATS:
@@ -466,6 +466,8 @@ static int partition_release(struct inode *inode, struct file *file)
 	struct hvpm_partition *partition = file->private_data;
 
 	hvpm_partition_shutdown(partition);
+	/* So that its peers' ports can be connected to anew behind close(). */
+	hvpm_connection_delete_all(partition);
 	hvpm_partition_put(partition);
 	return 0;
 }

@@ -287,11 +287,15 @@ static void return_message(struct hvpm_endpoint *endpoint,
 	wake_posters(endpoint);
 }
 
+/* Messages read in one go before others are told that there is room. */
+#define WAKE_EVERY	64
+
 static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
 			     size_t count)
 {
 	const size_t size = sizeof(struct hv_postmsg_message);
 	struct hvpm_buffer *buffer;
+	unsigned int taken = 0;
 	ssize_t done = 0;
 
 	while (count - done >= size) {
@@ -309,8 +313,15 @@ static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
 		atomic64_inc(&buffer->port->delivered);
 		atomic_dec(&endpoint->held);
 		hvpm_port_give_buffer(buffer);
+		/* While messages come as fast as they are read. */
+		if (++taken % WAKE_EVERY == 0) {
+			wake_posters(endpoint);
+			cond_resched();
+			if (signal_pending(current))
+				return done;
+		}
 	}
-	if (done > 0)
+	if (taken)
 		wake_posters(endpoint);
 	return done;
 }
@@ -327,6 +338,7 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 			     loff_t *pos)
 {
 	struct hvpm_endpoint *endpoint = file->private_data;
+	bool nonblock = READ_ONCE(file->f_flags) & O_NONBLOCK;
 	ssize_t done;
 	int ret;
 
@@ -338,7 +350,7 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 	for (;;) {
 		bool last = hung_up(endpoint);
 
-		ret = lock_reader(endpoint, file->f_flags & O_NONBLOCK);
+		ret = lock_reader(endpoint, nonblock);
 		if (ret)
 			return ret;
 		done = read_messages(endpoint, to, count);
@@ -348,7 +360,7 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 		/* Hung up before the queue was found empty. */
 		if (last)
 			return 0;
-		if (file->f_flags & O_NONBLOCK)
+		if (nonblock)
 			return -EAGAIN;
 
 		ret = wait_event_interruptible(endpoint->wait,
@@ -365,6 +377,11 @@ static __poll_t endpoint_poll(struct file *file, poll_table *wait)
 	__poll_t mask = 0;
 
 	poll_wait(file, &endpoint->wait, wait);
+	/*
+	 * The waiter before the look; pairs with wq_has_sleeper() in
+	 * hvpm_endpoint_post().  Not every 6.1 has it in poll_wait().
+	 */
+	smp_mb();
 	if (!hvpm_queue_empty(&endpoint->queue))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	if (hung_up(endpoint))

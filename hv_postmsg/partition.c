@@ -95,8 +95,10 @@ static void wake_posters_of_ports(struct hvpm_partition *partition)
 
 	lockdep_assert_held(&partition->lock);
 
-	for (node = rb_first(&partition->ports); node; node = rb_next(node))
+	for (node = rb_first(&partition->ports); node; node = rb_next(node)) {
 		hvpm_port_wake_posters(rb_entry(node, struct hvpm_port, node));
+		cond_resched();
+	}
 }
 
 /*
@@ -108,6 +110,9 @@ static void quiesce(struct work_struct *work)
 	struct hvpm_partition *partition =
 		container_of(to_rcu_work(work), struct hvpm_partition,
 			     shutdown_work);
+
+	/* Unless whoever closed its file has been here before. */
+	hvpm_connection_delete_all(partition);
 
 	/* The rest may take long: whoever waits for a buffer waits in vain. */
 	mutex_lock(&partition->lock);
@@ -125,8 +130,10 @@ static void quiesce(struct work_struct *work)
  * hvpm_partition_shutdown - end a partition
  * @partition: the partition; a second call does nothing
  *
- * On return its connections are gone, its ports refuse posts, its endpoints are
- * hung up, every call on it answers -ESHUTDOWN and its VM can be attached anew.
+ * On return it cannot post, its ports refuse posts, its endpoints are hung up, every
+ * call on it answers -ESHUTDOWN and its VM can be attached anew.  Its connections
+ * are still there, for hvpm_connection_delete_all(): in the end of an address space
+ * that would hold up all others that end.
  *
  * Context: may sleep; takes the partition's lock.
  */
@@ -144,7 +151,6 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 	}
 	WRITE_ONCE(partition->dead, true);
 	partition->ops->withdraw(partition);
-	hvpm_connection_delete_all(partition);
 	for (node = rb_first(&partition->ports); node; node = rb_next(node))
 		hvpm_port_kill(rb_entry(node, struct hvpm_port, node));
 	list_for_each_entry(endpoint, &partition->endpoints, node)

@@ -84,6 +84,8 @@ struct hvpm_partition_counters {
  * @ports: tree of ports by ID, under @lock
  * @port_count: ports in @ports and ports deleted whose buffers are not all back:
  *	what counts against the limit
+ * @vp_buffer_count: message buffers of those of them whose target is a VP
+ * @peer_count: connections to its ports, of any partition
  * @connections: latched tree of connections by ID: written under @lock, read
  *	under RCU
  * @connection_count: connections, under @lock
@@ -116,6 +118,8 @@ struct hvpm_partition {
 	bool dead;
 	struct rb_root ports;
 	atomic_t port_count;
+	atomic_t vp_buffer_count;
+	atomic_t peer_count;
 	struct latch_tree_root connections;
 	unsigned int connection_count;
 	struct list_head endpoints;

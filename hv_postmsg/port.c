@@ -61,14 +61,43 @@ static bool spec_valid(const struct hvpm_port_spec *spec)
 	}
 }
 
+static unsigned int buffer_count(const struct hvpm_port_spec *spec)
+{
+	if (spec->type != HV_POSTMSG_PORT_MESSAGE)
+		return 0;
+	return spec->buffers ?: HVPM_DEFAULT_BUFFERS;
+}
+
+/* How many of them can be queued for VPs; an endpoint has its depth. */
+static unsigned int vp_buffer_count(const struct hvpm_port_spec *spec)
+{
+	return spec->endpoint ? 0 : buffer_count(spec);
+}
+
+static void release_room(struct hvpm_partition *partition,
+			 unsigned int vp_buffers)
+{
+	atomic_sub(vp_buffers, &partition->vp_buffer_count);
+	atomic_dec(&partition->port_count);
+}
+
+static bool reserve_room(struct hvpm_partition *partition,
+			 unsigned int vp_buffers)
+{
+	if (!atomic_add_unless(&partition->port_count, 1, HVPM_MAX_PORTS))
+		return false;
+	if (atomic_add_return(vp_buffers, &partition->vp_buffer_count) <=
+	    HVPM_MAX_VP_BUFFERS)
+		return true;
+	release_room(partition, vp_buffers);
+	return false;
+}
+
 static struct hvpm_port *alloc_port(struct hvpm_partition *partition,
 				    const struct hvpm_port_spec *spec)
 {
-	unsigned int count = 0, i;
+	unsigned int count = buffer_count(spec), i;
 	struct hvpm_port *port;
-
-	if (spec->type == HV_POSTMSG_PORT_MESSAGE)
-		count = spec->buffers ?: HVPM_DEFAULT_BUFFERS;
 
 	port = kvzalloc(struct_size(port, buffer, count), GFP_KERNEL_ACCOUNT);
 	if (!port)
@@ -136,7 +165,8 @@ void hvpm_port_put_use(struct hvpm_port *port)
 {
 	if (!refcount_dec_and_test(&port->uses))
 		return;
-	atomic_dec(&port->partition->port_count);
+	release_room(port->partition,
+		     port->endpoint ? 0 : port->buffers.count);
 	hvpm_port_put(port);
 }
 
@@ -165,11 +195,11 @@ int hvpm_port_create(struct hvpm_partition *partition,
 	if (spec->endpoint && spec->endpoint->partition != partition)
 		return -EXDEV;
 
-	if (!atomic_add_unless(&partition->port_count, 1, HVPM_MAX_PORTS))
+	if (!reserve_room(partition, vp_buffer_count(spec)))
 		return -ENOSPC;
 	port = alloc_port(partition, spec);
 	if (!port) {
-		atomic_dec(&partition->port_count);
+		release_room(partition, vp_buffer_count(spec));
 		return -ENOMEM;
 	}
 
@@ -315,11 +345,12 @@ void hvpm_port_wake_posters(struct hvpm_port *port)
 {
 	struct hvpm_connection *connection;
 
-	/* Pairs with the barrier in starve(). */
+	/* Pairs with the barrier in try_post(). */
 	smp_mb();
 	if (!READ_ONCE(port->starved))
 		return;
-	WRITE_ONCE(port->starved, false);
+	/* Before the walk: it must not undo what somebody asks whom that misses. */
+	smp_store_mb(port->starved, false);
 
 	rcu_read_lock();
 	list_for_each_entry_rcu(connection, &port->connections, peer)

@@ -44,9 +44,6 @@ struct hvpm_partition;
  * @lock: @connections for writers, and @alive against a new connection.  Nests
  *	inside the lock of the connecting partition
  * @connections: the connections to this port, read under RCU
- * @connection_count: how many there are, under @lock.  Whoever makes room in the
- *	port may have to wake all of their partitions, so there is a limit, beside
- *	that of each partition
  * @posted: messages accepted
  * @delivered: messages written to a slot or read from the endpoint
  * @freed: messages freed without delivery
@@ -77,7 +74,6 @@ struct hvpm_port {
 	/* @connections and @alive.  Inside of a partition's lock. */
 	spinlock_t lock;
 	struct list_head connections;
-	unsigned int connection_count;
 	atomic64_t posted;
 	atomic64_t delivered;
 	atomic64_t freed;

@@ -236,24 +236,42 @@ static enum hvpm_status post_to_port(struct hvpm_port *port,
 	return status;
 }
 
+/*
+ * @waiting: a post that finds no buffer is tried again and not counted as refused.
+ * @ask: one that finds none asks for a wake-up when the port has room again, and
+ * tries once more: either that try sees the room, or who makes it sees the flag.
+ */
 static enum hvpm_status try_post(struct hvpm_partition *from,
 				 const struct hvpm_post_input *input,
-				 bool waiting)
+				 bool waiting, bool ask)
 {
 	struct hvpm_connection *connection;
+	struct hvpm_port *port;
 	enum hvpm_status status;
 
 	status = check_message(from, input);
 	if (status)
 		return status;
 
-	/* Bits 31:24 of a connection ID are reserved: such an ID is unknown. */
+	/*
+	 * Bits 31:24 of a connection ID are reserved: such an ID is unknown.
+	 * Behind the same ID there may soon be another port, so that what is asked
+	 * and what is tried has to come of one lookup.
+	 */
 	rcu_read_lock();
 	connection = hvpm_connection_find(from, input->connection_id);
-	if (connection)
-		status = post_to_port(connection->port, input, waiting);
-	else
-		status = HVPM_STATUS_INVALID_CONNECTION_ID;
+	if (!connection || READ_ONCE(from->dead)) {
+		rcu_read_unlock();
+		return HVPM_STATUS_INVALID_CONNECTION_ID;
+	}
+	port = connection->port;
+	status = post_to_port(port, input, waiting || ask);
+	if (status == HVPM_STATUS_INSUFFICIENT_BUFFERS && ask) {
+		WRITE_ONCE(port->starved, true);
+		/* Pairs with the barriers in hvpm_port_wake_posters(). */
+		smp_mb();
+		status = post_to_port(port, input, waiting);
+	}
 	rcu_read_unlock();
 	return status;
 }
@@ -269,7 +287,7 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 enum hvpm_status hvpm_post(struct hvpm_partition *from,
 			   const struct hvpm_post_input *input)
 {
-	return try_post(from, input, false);
+	return try_post(from, input, false, false);
 }
 
 /**
@@ -286,39 +304,46 @@ void hvpm_post_count(struct hvpm_partition *from, enum hvpm_status status)
 	this_cpu_inc(from->counters->status[status]);
 }
 
-/* Ask for a wake-up when the port behind a connection has room again. */
-static void starve(struct hvpm_partition *from, u32 connection_id)
+/*
+ * If a post that does not wait is refused, POLLOUT is off until something is freed.
+ * That is said before the last try, so that what is freed behind it takes it back.
+ * If that try was not refused somebody may have seen it and sleep.
+ */
+static enum hvpm_status post_at_once(struct hvpm_partition *from,
+				     const struct hvpm_post_input *input)
 {
-	struct hvpm_connection *connection;
+	enum hvpm_status status = try_post(from, input, true, false);
 
+	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
+		return status;
 	WRITE_ONCE(from->starved, true);
-	rcu_read_lock();
-	connection = hvpm_connection_find(from, connection_id);
-	if (connection)
-		WRITE_ONCE(connection->port->starved, true);
-	rcu_read_unlock();
-	/*
-	 * The caller tries once more behind this.  Pairs with the barrier in
-	 * hvpm_port_wake_posters(): either that try sees the room, or the one
-	 * who made it sees the flag.
-	 */
-	smp_mb();
+	status = try_post(from, input, false, true);
+	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
+		hvpm_partition_wake_posters(from);
+	return status;
 }
 
-/*
- * Try, having asked for a wake-up first, so that room made since an earlier try
- * is either seen here or reported.
- */
-static enum hvpm_status starve_and_post(struct hvpm_partition *from,
-					const struct hvpm_post_input *input,
-					bool waiting)
+static enum hvpm_status post_when_there_is_room(struct hvpm_partition *from,
+						const struct hvpm_post_input *input,
+						int *ret)
 {
-	enum hvpm_status status;
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	enum hvpm_status status = try_post(from, input, true, false);
 
-	starve(from, input->connection_id);
-	status = try_post(from, input, waiting);
 	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
-		WRITE_ONCE(from->starved, false);
+		return status;
+	add_wait_queue(&from->post_wait, &wait);
+	for (;;) {
+		status = try_post(from, input, true, true);
+		if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
+			break;
+		if (signal_pending(current)) {
+			*ret = -ERESTARTSYS;
+			break;
+		}
+		wait_woken(&wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT);
+	}
+	remove_wait_queue(&from->post_wait, &wait);
 	return status;
 }
 
@@ -337,31 +362,16 @@ int hvpm_post_wait(struct hvpm_partition *from,
 		   const struct hvpm_post_input *input, bool nonblock,
 		   enum hvpm_status *status)
 {
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int ret = 0;
 
 	might_sleep();
 
-	*status = try_post(from, input, true);
-	if (*status == HVPM_STATUS_INSUFFICIENT_BUFFERS && nonblock) {
-		*status = starve_and_post(from, input, false);
-	} else if (*status == HVPM_STATUS_INSUFFICIENT_BUFFERS) {
-		add_wait_queue(&from->post_wait, &wait);
-		for (;;) {
-			*status = starve_and_post(from, input, true);
-			if (*status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
-				break;
-			if (signal_pending(current)) {
-				ret = -ERESTARTSYS;
-				break;
-			}
-			wait_woken(&wait, TASK_INTERRUPTIBLE,
-				   MAX_SCHEDULE_TIMEOUT);
-		}
-		remove_wait_queue(&from->post_wait, &wait);
-	}
+	if (nonblock)
+		*status = post_at_once(from, input);
+	else
+		*status = post_when_there_is_room(from, input, &ret);
 
-	/* A dead partition has no connections left: do not blame the ID. */
+	/* A dead partition has no connections any more: do not blame the ID. */
 	if (READ_ONCE(from->dead) && *status)
 		return -ESHUTDOWN;
 	if (!ret)

@@ -204,14 +204,20 @@ void hvpm_vp_reset(struct hvpm_vp *vp)
  */
 void hvpm_vp_kick_queued(struct hvpm_partition *partition)
 {
+	unsigned long word, queued;
+	unsigned int bit;
 	struct hvpm_vp *vp;
-	unsigned int slot;
 
 	rcu_read_lock();
-	for_each_set_bit(slot, partition->queued, partition->vp_limit) {
-		vp = xa_load(&partition->vps, slot);
-		if (vp)
-			vp->ops->kick(vp);
+	for (word = 0; word < BITS_TO_LONGS(partition->vp_limit); word++) {
+		/* Others set and clear bits: one look at all that are in it. */
+		queued = READ_ONCE(partition->queued[word]);
+		for_each_set_bit(bit, &queued, BITS_PER_LONG) {
+			vp = xa_load(&partition->vps,
+				     word * BITS_PER_LONG + bit);
+			if (vp)
+				vp->ops->kick(vp);
+		}
 	}
 	rcu_read_unlock();
 }

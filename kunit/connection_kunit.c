@@ -125,6 +125,48 @@ static void limit(struct kunit *test)
 			hvpm_connection_create(&vm->partition, id, port, true));
 }
 
+/* Also to all ports of a partition together, whoever connects. */
+static void limit_of_a_peer(struct kunit *test)
+{
+	struct fake_partition *vm = make_vm(test, true);
+	struct fake_partition *first = fake_partition(test, 0);
+	struct fake_partition *second = fake_partition(test, 0);
+	struct hvpm_port_spec spec = {
+		.id = PORT + 1,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.sint = SINT,
+		.target_vp = FAKE_INDEX,
+		.shared = true,
+	};
+	u32 id;
+
+	KUNIT_ASSERT_EQ(test, 0, hvpm_port_create(&vm->partition, &spec));
+	for (id = 0; id < HVPM_MAX_CONNECTIONS; id++) {
+		int ret = fake_connect(id % 2 ? first : second, id, vm,
+				       PORT + id % 3 / 2);
+
+		if (ret)
+			KUNIT_ASSERT_EQ(test, ret, 0);
+		if (!(id % 1024))
+			cond_resched();
+	}
+	KUNIT_EXPECT_EQ(test, -ENOSPC, fake_connect(first, id, vm, PORT));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, fake_connect(first, id, vm, PORT + 1));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, fake_connect(vm, id, vm, PORT));
+	/* One that is refused for something else does not count. */
+	KUNIT_EXPECT_EQ(test, 0, hvpm_connection_delete(&second->partition, 0));
+	KUNIT_EXPECT_EQ(test, -EEXIST, fake_connect(second, 2, vm, PORT + 1));
+	KUNIT_EXPECT_EQ(test, 0, fake_connect(first, id, vm, PORT + 1));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, fake_connect(first, id + 1, vm, PORT));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count),
+			HVPM_MAX_CONNECTIONS);
+	/* Nor do those of a partition that has ended. */
+	fake_end(second);
+	fake_flush(&second->partition);
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count),
+			HVPM_MAX_CONNECTIONS / 2 + 1);
+}
+
 static void tree_against_model(struct kunit *test)
 {
 	/* 256 IDs, from the least to the greatest there is. */
@@ -383,8 +425,14 @@ static void shutdown_disconnects(struct kunit *test)
 	for (id = 0; id < 100; id++)
 		KUNIT_ASSERT_EQ(test, 0, fake_connect(peer, id, vm, PORT));
 	KUNIT_EXPECT_EQ(test, refcount_read(&port->usage), 101u);
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count), 100);
 	hvpm_partition_shutdown(&peer->partition);
+	/* At once nothing goes over them any more, though they may still be there. */
+	KUNIT_EXPECT_EQ(test, fake_post(peer, 7, 1),
+			HVPM_STATUS_INVALID_CONNECTION_ID);
+	hvpm_connection_delete_all(&peer->partition);
 	KUNIT_EXPECT_EQ(test, peer->partition.connection_count, 0u);
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count), 0);
 	KUNIT_EXPECT_EQ(test, refcount_read(&port->usage), 1u);
 	for (id = 0; id < 100; id++)
 		KUNIT_EXPECT_NULL(test, find(peer, id));
@@ -396,6 +444,7 @@ static struct kunit_case connection_cases[] = {
 	KUNIT_CASE(ids),
 	KUNIT_CASE(refused),
 	KUNIT_CASE(limit),
+	KUNIT_CASE(limit_of_a_peer),
 	KUNIT_CASE(tree_against_model),
 	KUNIT_CASE(lookup_during_changes),
 	KUNIT_CASE(lookup_during_rotations),

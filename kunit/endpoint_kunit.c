@@ -57,7 +57,7 @@ static void feed(struct kunit *test, struct rig *rig, u32 id, u32 buffers)
 }
 
 /* Give the calling thread, which dies with the case, some user memory. */
-static struct hv_postmsg_message __user *user_memory(void)
+static struct hv_postmsg_message __user *user_memory(size_t size)
 {
 	struct mm_struct *mm = mm_alloc();
 	unsigned long address;
@@ -67,7 +67,7 @@ static struct hv_postmsg_message __user *user_memory(void)
 	mm->task_size = TASK_SIZE;
 	arch_pick_mmap_layout(mm, &current->signal->rlim[RLIMIT_STACK]);
 	kthread_use_mm(mm);
-	address = vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	address = vm_mmap(NULL, 0, size, PROT_READ | PROT_WRITE,
 			  MAP_ANONYMOUS | MAP_PRIVATE, 0);
 	return IS_ERR_VALUE(address) ? NULL : (void __user *)address;
 }
@@ -172,7 +172,7 @@ static void reserve(struct kunit *test)
 /* The least of the endpoint's depth and the port's buffers counts. */
 static void full(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 4);
 	unsigned int i;
 
@@ -205,7 +205,7 @@ static void full(struct kunit *test)
 /* Whole messages, in order, of all ports; not a byte that was not sent. */
 static void contents(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 0);
 	unsigned int round, size, i;
 
@@ -244,7 +244,7 @@ static void contents(struct kunit *test)
 
 static void read_sizes(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 0);
 	struct hv_postmsg_message message[3];
 	unsigned int i;
@@ -281,7 +281,7 @@ static void read_sizes(struct kunit *test)
 /* A message that cannot be copied out is the next one still. */
 static void read_faults(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	void __user *bad = (void __user *)(-PAGE_SIZE);
 	struct rig rig = make_rig(test, 0);
 	struct hv_postmsg_message message;
@@ -335,7 +335,7 @@ static void fault_of_a_dead_port(struct kunit *test)
 
 static void port_deletion(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct hv_postmsg_partition_stats stats = {};
 	struct rig rig = make_rig(test, 0);
 	struct hv_postmsg_message message;
@@ -389,7 +389,7 @@ static void closing(struct kunit *test)
 
 static void hang_up(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 0);
 	const __poll_t in = EPOLLIN | EPOLLRDNORM;
 
@@ -445,7 +445,7 @@ struct reader {
 static void read_blocking(void *arg)
 {
 	struct reader *reader = arg;
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct hv_postmsg_message message;
 
 	reader->ret = -ENOMEM;
@@ -488,6 +488,39 @@ static void read_until(struct kunit *test, enum ending ending, ssize_t ret)
 	KUNIT_EXPECT_TRUE(test, fake_waiter_returns(&waiter));
 	KUNIT_EXPECT_EQ(test, reader.ret, ret);
 	KUNIT_EXPECT_EQ(test, reader.value, ret > 0 ? 99u : 0u);
+	hvpm_endpoint_close(rig.endpoint);
+}
+
+/* A read for which there is always more ends for a signal, with what it has. */
+static void read_with_a_signal(void *arg)
+{
+	const size_t size = 100 * MESSAGE;
+	struct reader *reader = arg;
+	void __user *user = user_memory(size);
+
+	reader->ret = -ENOMEM;
+	if (!user)
+		return;
+	send_sig(SIGUSR1, current, 1);
+	reader->ret = read_nonblock(reader->rig, user, size);
+}
+
+static void a_long_read(struct kunit *test)
+{
+	struct rig rig = make_rig(test, 100);
+	struct reader reader = { .rig = &rig };
+	struct fake_waiter waiter;
+	unsigned int i;
+
+	feed(test, &rig, 1, 64);
+	feed(test, &rig, 2, 64);
+	for (i = 0; i < 100; i++)
+		KUNIT_ASSERT_EQ(test, fake_post(rig.from, 1 + i / 64, i),
+				HVPM_STATUS_SUCCESS);
+	fake_waiter_start(test, &waiter, read_with_a_signal, &reader);
+	KUNIT_EXPECT_TRUE(test, fake_waiter_returns(&waiter));
+	KUNIT_EXPECT_EQ(test, reader.ret, (ssize_t)(WAKE_EVERY * MESSAGE));
+	KUNIT_EXPECT_EQ(test, atomic_read(&rig.endpoint->held), 100 - WAKE_EVERY);
 	hvpm_endpoint_close(rig.endpoint);
 }
 
@@ -537,7 +570,7 @@ enum room { MESSAGE_READ, OTHER_PORT_DELETED, CLOSED };
 /* The endpoint is full of one port's messages; another port's poster waits. */
 static void room_for_another(struct kunit *test, enum room room)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 1);
 	struct host_post post = { .rig = &rig, .id = 2 };
 	struct fake_waiter waiter;
@@ -649,7 +682,7 @@ static void source_tick(void *arg)
 
 static void read_under_posts(struct kunit *test)
 {
-	struct hv_postmsg_message __user *user = user_memory();
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
 	struct rig rig = make_rig(test, 8);
 	struct source source = { .from = rig.from };
 	struct hv_postmsg_message message;
@@ -700,6 +733,7 @@ static struct kunit_case endpoint_cases[] = {
 	KUNIT_CASE(read_until_port_deleted),
 	KUNIT_CASE(read_until_shutdown),
 	KUNIT_CASE(read_until_signal),
+	KUNIT_CASE(a_long_read),
 	KUNIT_CASE(room_by_read),
 	KUNIT_CASE(room_by_port_deletion),
 	KUNIT_CASE(no_room_ever),

@@ -247,6 +247,65 @@ static void limit(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, hvpm_queue_empty(&fake->vp.queue));
 }
 
+/* Of all ports together, as all of it can be queued for one VP. */
+static void limit_of_buffers(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hvpm_port_spec to_endpoint = {
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.buffers = 64,
+	};
+	struct hvpm_port_spec event = plain, spec = plain;
+	const u32 count = HVPM_MAX_VP_BUFFERS / 64;
+	struct hvpm_buffer *buffer;
+	struct hvpm_port *port;
+	u32 id;
+
+	spec.buffers = 64;
+	for (id = 0; id < count; id++) {
+		spec.id = id;
+		KUNIT_ASSERT_EQ(test, 0, hvpm_port_create(&vm->partition, &spec));
+	}
+	spec.id = id;
+	spec.buffers = 1;
+	KUNIT_EXPECT_EQ(test, -ENOSPC, hvpm_port_create(&vm->partition, &spec));
+	/* What has none, or has them for an endpoint, is not meant. */
+	event.id = id + 1;
+	event.type = HV_POSTMSG_PORT_EVENT;
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_create(&vm->partition, &event));
+	to_endpoint.id = id + 2;
+	to_endpoint.endpoint = hvpm_endpoint_create(&vm->partition, 0);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, to_endpoint.endpoint);
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_create(&vm->partition, &to_endpoint));
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, id + 2));
+	hvpm_endpoint_close(to_endpoint.endpoint);
+	KUNIT_EXPECT_EQ(test, -ENOSPC, hvpm_port_create(&vm->partition, &spec));
+
+	/* A deleted port's count until the last of them is back. */
+	port = fake_port(vm, 1);
+	rcu_read_lock();
+	buffer = hvpm_port_take_buffer(port);
+	rcu_read_unlock();
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, buffer);
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, 1));
+	KUNIT_EXPECT_EQ(test, -ENOSPC, hvpm_port_create(&vm->partition, &spec));
+	hvpm_port_give_buffer(buffer);
+	spec.buffers = 65;
+	KUNIT_EXPECT_EQ(test, -EINVAL, hvpm_port_create(&vm->partition, &spec));
+	spec.buffers = 60;
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_create(&vm->partition, &spec));
+	spec.id++;
+	spec.buffers = 5;
+	KUNIT_EXPECT_EQ(test, -ENOSPC, hvpm_port_create(&vm->partition, &spec));
+	spec.buffers = 4;
+	spec.id = 2;
+	KUNIT_EXPECT_EQ(test, -EEXIST, hvpm_port_create(&vm->partition, &spec));
+	spec.id = count + 3;
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_create(&vm->partition, &spec));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.vp_buffer_count),
+			HVPM_MAX_VP_BUFFERS);
+}
+
 /* Who looked the port up before it died finds no buffer, though all are free. */
 static void dead_port_has_no_buffer(struct kunit *test)
 {
@@ -486,6 +545,7 @@ static struct kunit_case port_cases[] = {
 	KUNIT_CASE(refused),
 	KUNIT_CASE(tree_against_model),
 	KUNIT_CASE(limit),
+	KUNIT_CASE(limit_of_buffers),
 	KUNIT_CASE(dead_port_has_no_buffer),
 	KUNIT_CASE(delete_removes_queued),
 	KUNIT_CASE(delete_leaves_the_slot),

@@ -530,6 +530,32 @@ static void nonblock(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_SUCCESS);
 }
 
+/* Beside one that waits POLLOUT is for those who do not, and for the moment. */
+static void nonblock_beside_a_wait(struct kunit *test)
+{
+	struct fake_partition *to = fake_partition(test, 1);
+	struct fake_partition *from = fake_partition(test, 0);
+	struct host_post waiting = { .from = from };
+	struct host_post post = { .from = from, .nonblock = true };
+	struct fake_waiter waiter;
+
+	fake_channel_vp(test, from, to, PORT, 0, SINT, 1);
+	fake_post(from, PORT, 1);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	fake_waiter_start(test, &waiter, host_post, &waiting);
+	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
+	KUNIT_EXPECT_TRUE(test, from->partition.starved);
+	/* One buffer is free for a moment: it wakes both, the waiter has it. */
+	hvpm_vp_scan(&to->vp[0].vp);
+	KUNIT_EXPECT_TRUE(test, fake_waiter_returns(&waiter));
+	KUNIT_EXPECT_EQ(test, waiting.status, HVPM_STATUS_SUCCESS);
+	KUNIT_EXPECT_FALSE(test, from->partition.starved);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	KUNIT_EXPECT_TRUE(test, from->partition.starved);
+}
+
 /* What may end a wait. */
 enum ending {
 	DELIVERY,
@@ -574,6 +600,8 @@ static void wait_until(struct kunit *test, enum ending ending, int ret,
 
 	fake_waiter_start(test, &waiter, host_post, &post);
 	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
+	/* Its wait is nothing to those who ask for POLLOUT. */
+	KUNIT_EXPECT_FALSE(test, from->partition.starved);
 	/* Woken for another port's sake it waits on. */
 	hvpm_partition_wake_posters(&from->partition);
 	KUNIT_EXPECT_TRUE(test, fake_waiter_waits(&waiter));
@@ -808,6 +836,7 @@ static struct kunit_case post_cases[] = {
 	KUNIT_CASE(any_vp_least_queued),
 	KUNIT_CASE(any_vp_preferred),
 	KUNIT_CASE(nonblock),
+	KUNIT_CASE(nonblock_beside_a_wait),
 	KUNIT_CASE(wait_delivery),
 	KUNIT_CASE(wait_vp_reset),
 	KUNIT_CASE(wait_port_deleted),

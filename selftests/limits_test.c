@@ -580,24 +580,25 @@ static int make_port(struct greed *greed, unsigned int i)
 
 static int make_connection(struct greed *greed, unsigned int i)
 {
-	static int from, to, endpoint, port = -1;
-	int ret;
+	static int from, port = -1;
+	int to, endpoint, ret;
 
-	if (!i) {
-		to = new_host(greed);
-		endpoint = new_endpoint(greed, to);
-	}
+	/* Below the limits of who connects and of who is connected to. */
 	if (i % 50000 == 0) {
+		close(port);
 		from = plain_host(greed->device);
 		if (from < 0)
 			return from;
-	}
-	if (i % 1000 == 0) {
-		close(port);
-		ret = plain_endpoint_port(to, i, endpoint, 1, HV_POSTMSG_PORT_SHARED);
+		to = plain_host(greed->device);
+		if (to < 0)
+			return to;
+		endpoint = plain_endpoint(to, 0);
+		if (endpoint < 0)
+			return endpoint;
+		ret = plain_endpoint_port(to, 1, endpoint, 1, HV_POSTMSG_PORT_SHARED);
 		if (ret)
 			return ret;
-		port = plain_port_fd(to, i);
+		port = plain_port_fd(to, 1);
 		if (port < 0)
 			return port;
 	}

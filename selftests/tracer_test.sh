@@ -21,8 +21,8 @@ livepatch=/sys/kernel/livepatch/patch_owner
 
 # What the module hooks: as one who may redirect, whom there is but one of, and as
 # one who looks.
-replaced="kvm_hv_hypercall kvm_hv_process_stimers kvm_hv_set_msr_common kvm_vcpu_halt
-	kvm_vcpu_reset"
+replaced="kvm_hv_hypercall kvm_hv_process_stimers kvm_hv_set_msr_common kvm_vcpu_block
+	kvm_vcpu_halt kvm_vcpu_reset"
 observed="kvm_apic_set_eoi_accelerated kvm_hv_synic_send_eoi"
 functions=$(echo $replaced $observed)
 

@@ -1742,13 +1742,16 @@ TEST_F_TIMEOUT(value, most_connections, 300)
 {
 	const int partition = self->world.partition;
 	struct hv_postmsg_partition_stats stats;
-	int first = 0, other;
+	const int third = plain_host(self->world.device);
+	int first = 0, endpoint, other;
 	__u32 id;
 
-	/* To two ports: one has a limit of its own, which is the same. */
-	ASSERT_EQ(0, plain_endpoint_port(self->world.peer, 9, self->world.peer_endpoint, 0,
-					 HV_POSTMSG_PORT_SHARED));
-	other = plain_port_fd(self->world.peer, 9);
+	/* To ports of two, as one has a limit of its own, which is the same. */
+	ASSERT_LE(0, third);
+	endpoint = plain_endpoint(third, 0);
+	ASSERT_LE(0, endpoint);
+	ASSERT_EQ(0, plain_endpoint_port(third, 9, endpoint, 0, HV_POSTMSG_PORT_SHARED));
+	other = plain_port_fd(third, 9);
 	ASSERT_LE(0, other);
 	for (id = 2; id <= 65536 && !first; id++)
 		first = plain_connect(partition, id, id % 2 ? self->world.peer_port : other, 0);
@@ -1762,6 +1765,8 @@ TEST_F_TIMEOUT(value, most_connections, 300)
 	EXPECT_EQ(0, plain_disconnect(partition, 40000));
 	EXPECT_EQ(0, plain_connect(partition, 65537, self->world.peer_port, 0));
 	EXPECT_EQ(-ENOSPC, plain_connect(partition, 40000, self->world.peer_port, 0));
+	close(endpoint);
+	close(third);
 }
 
 TEST_F(value, most_endpoints)

@@ -692,7 +692,7 @@ static void choose_post(struct hv_postmsg_post *arg, const struct step *step)
 
 /*
  * What a post must store.  One that has slept has been tried before each sleep,
- * see on_sleep(); each try but the last found no buffer.
+ * see on_sleep(); these tries found no buffer.
  */
 static enum model_status try_in_model(struct model_partition *partition,
 				      const struct model_block *block,
@@ -700,16 +700,12 @@ static enum model_status try_in_model(struct model_partition *partition,
 {
 	enum model_status status;
 
-	if (!nonblock && !sleeper->sleeps)
-		return model_try_post(&world.model, partition, block, true);
-	if (nonblock) {
-		status = model_try_post(&world.model, partition, block, true);
-		if (status == MODEL_INSUFFICIENT_BUFFERS)
-			status = model_try_post(&world.model, partition, block,
-						false);
-		return status;
-	}
-	return model_try_post(&world.model, partition, block, true);
+	if (sleeper->sleeps)
+		return model_try_again(&world.model, partition, block, true);
+	status = model_try_post(&world.model, partition, block, true);
+	if (nonblock && status == MODEL_INSUFFICIENT_BUFFERS)
+		status = model_try_again(&world.model, partition, block, false);
+	return status;
 }
 
 static void post_in_model(struct call *call, int fd, bool nonblock,
@@ -1041,12 +1037,14 @@ void op_close(const struct step *step)
 		return;
 	file = &world.file[fd];
 	core_close(fd);
-	if (file->kind == FILE_PARTITION)
+	if (file->kind == FILE_PARTITION) {
 		world_shutdown(file->partition);
-	else if (file->kind == FILE_ENDPOINT)
+		model_disconnect_all(&world.model, file->partition);
+	} else if (file->kind == FILE_ENDPOINT) {
 		model_close_endpoint(&world.model, file->endpoint);
-	else if (file->kind == FILE_VM)
+	} else if (file->kind == FILE_VM) {
 		world.vm[file->vm].fd = -1;
+	}
 	memset(file, 0, sizeof(*file));
 }
 

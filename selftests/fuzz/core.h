@@ -110,6 +110,8 @@ bool core_timer_waits(int vm, int vcpu, unsigned int timer);
 void core_enter(int vm, int vcpu);
 /* HLT; true if the vCPU does not sleep. */
 bool core_halt(int vm, int vcpu);
+/* It is kept from running otherwise; true if it runs all the same. */
+bool core_block(int vm, int vcpu, bool started, bool no_page);
 void core_eoi(int vm, int vcpu, uint8_t vector);
 void core_init(int vm, int vcpu);
 

@@ -340,15 +340,18 @@ void op_timer(const struct step *step)
 
 void op_halt(const struct step *step)
 {
+	bool started = step->mode & 1, no_page = step->mode & 2, awake;
 	struct world_vcpu *halting;
 	int vm, vcpu;
 
 	halting = pick_vcpu(step, &vm, &vcpu);
 	if (!halting)
 		return;
-	expect("stays awake", core_halt(vm, vcpu),
-	       world_attached(&world.vm[vm]) && halting->requested &&
-	       halting->marked);
+	awake = world_attached(&world.vm[vm]) && halting->requested &&
+		halting->marked;
+	expect("stays awake", core_halt(vm, vcpu), awake);
+	expect("goes on without a page", core_block(vm, vcpu, started, no_page),
+	       awake && started && no_page);
 }
 
 void op_eoi(const struct step *step)

@@ -678,7 +678,7 @@ model_try_post(struct model *model, struct model_partition *from,
 	if (status)
 		return status;
 	connection = model_find_connection(model, from, block->connection_id);
-	if (!connection)
+	if (!connection || from->dead)
 		return MODEL_INVALID_CONNECTION_ID;
 	status = model_post_to_port(model, connection->port, block);
 	if (!waiting || status != MODEL_INSUFFICIENT_BUFFERS)
@@ -687,9 +687,21 @@ model_try_post(struct model *model, struct model_partition *from,
 }
 
 /*
- * HV_POSTMSG_POST that does not wait: the status it stores.  The second try is
- * there so that room made meanwhile is seen; it may choose another VP.
+ * The tries behind one that found no buffer.  The second is there so that room made
+ * meanwhile is seen; it may choose another VP.
  */
+static inline enum model_status
+model_try_again(struct model *model, struct model_partition *from,
+		const struct model_block *block, bool waiting)
+{
+	enum model_status status = model_try_post(model, from, block, true);
+
+	if (status == MODEL_INSUFFICIENT_BUFFERS)
+		status = model_try_post(model, from, block, waiting);
+	return status;
+}
+
+/* HV_POSTMSG_POST that does not wait: the status it stores. */
 static inline enum model_status model_host_post(struct model *model,
 						struct model_partition *from,
 						const struct model_block *block)
@@ -697,7 +709,7 @@ static inline enum model_status model_host_post(struct model *model,
 	enum model_status status = model_try_post(model, from, block, true);
 
 	if (status == MODEL_INSUFFICIENT_BUFFERS)
-		status = model_try_post(model, from, block, false);
+		status = model_try_again(model, from, block, false);
 	from->status[status]++;
 	return status;
 }
@@ -714,7 +726,7 @@ static inline bool model_starved(const struct model *model,
 		model_find_connection(model, from, connection_id);
 	struct model_port *port;
 
-	if (!connection)
+	if (!connection || from->dead)
 		return false;
 	port = connection->port;
 	if (!port->alive || !port->partition->active)
@@ -1158,12 +1170,22 @@ static inline void model_read_fault(struct model *model,
 static inline void model_shutdown(struct model *model,
 				  struct model_partition *partition)
 {
-	struct model_connection *connection, *next;
 	struct model_port *port;
 
 	if (partition->dead)
 		return;
 	partition->dead = true;
+	for (port = model->ports; port; port = port->next)
+		if (port->alive && port->partition == partition)
+			model_kill_port(port);
+}
+
+/* Its file is closed: its connections are not in the way of others any more. */
+static inline void model_disconnect_all(struct model *model,
+					struct model_partition *partition)
+{
+	struct model_connection *connection, *next;
+
 	for (connection = model->connections; connection; connection = next) {
 		next = connection->next;
 		if (connection->partition == partition) {
@@ -1171,17 +1193,18 @@ static inline void model_shutdown(struct model *model,
 			free(connection);
 		}
 	}
-	for (port = model->ports; port; port = port->next)
-		if (port->alive && port->partition == partition)
-			model_kill_port(port);
 }
 
-/* What is left to a worker of the kernel: every message of the partition goes. */
+/*
+ * What is left to a worker of the kernel: every message of the partition goes, and
+ * its connections, if its file is still open.
+ */
 static inline void model_finish_shutdown(struct model *model,
 					 struct model_partition *partition)
 {
 	struct model_port *port;
 
+	model_disconnect_all(model, partition);
 	for (port = model->ports; port; port = port->next)
 		if (port->partition == partition)
 			model_free_messages(model, port, NULL, NULL);

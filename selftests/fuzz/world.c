@@ -315,16 +315,17 @@ static void run_step(void)
 static void expect_asleep(struct sleeper *sleeper)
 {
 	enum model_status status = MODEL_INSUFFICIENT_BUFFERS;
-	unsigned int tries = sleeper->sleeps ? 1 : 2;
 
 	switch (sleeper->reason) {
 	case SLEEP_POST:
-		sleeper->file->starved = true;
-		sleeper->file->starved_id = sleeper->block->connection_id;
-		while (tries-- && status == MODEL_INSUFFICIENT_BUFFERS)
+		if (!sleeper->sleeps)
 			status = model_try_post(&world.model,
 						sleeper->file->partition,
 						sleeper->block, true);
+		if (status == MODEL_INSUFFICIENT_BUFFERS)
+			status = model_try_again(&world.model,
+						 sleeper->file->partition,
+						 sleeper->block, true);
 		expect("a poster sleeps", MODEL_INSUFFICIENT_BUFFERS, status);
 		break;
 	case SLEEP_READ:

@@ -102,7 +102,7 @@ enum file_kind {
  * @endpoint: of FILE_ENDPOINT
  * @vm: of FILE_VM
  * @users: calls on it that sleep
- * @starved: a post of the partition was refused: no POLLOUT
+ * @starved: a post of the partition that does not wait was refused: no POLLOUT
  * @starved_id: the connection it was made on
  */
 struct world_file {

@@ -303,11 +303,10 @@ static void wake_late(struct object *object)
 	object->woken_late = true;
 }
 
-static void starve(struct object *object, struct model_port *port)
+static void starve(struct model_port *port)
 {
 	unsigned int i;
 
-	object->starved = true;
 	for (i = 0; i < run.nr_starving; i++)
 		if (run.starving[i].port == port)
 			return;
@@ -369,6 +368,7 @@ static void close_object(struct object *object)
 			break;
 		end_starving(of_partition, object->partition, wake_late);
 		model_shutdown(&run.model, object->partition);
+		model_disconnect_all(&run.model, object->partition);
 		if (object->vm)
 			object->vm->attached = NULL;
 		break;
@@ -673,11 +673,13 @@ static int predict_post(struct object *object, void *argument)
 	if (args->status == HV_STATUS_INSUFFICIENT_BUFFERS) {
 		connection = model_find_connection(model, object->partition,
 						   args->connection_id);
-		starve(object, connection->port);
+		starve(connection->port);
+		args->status = model_try_again(model, object->partition, &block,
+					       !nonblock);
 		if (!nonblock)
 			return -WAITS;
-		args->status = model_try_post(model, object->partition, &block,
-					      false);
+		/* Only who does not wait has POLLOUT turned off. */
+		object->starved = true;
 	}
 	object->partition->status[args->status]++;
 	count_post(args->status);

@@ -15,6 +15,12 @@
 		*(at) = (value);					\
 	} while (0)
 
+#define smp_store_mb(var, value)					\
+	do {								\
+		(var) = (value);					\
+		barrier();						\
+	} while (0)
+
 #define smp_load_acquire(at)	(*(at))
 
 #endif /* _FUZZ_ASM_BARRIER_H */

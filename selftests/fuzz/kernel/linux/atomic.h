@@ -30,6 +30,16 @@ static inline void prefix##_dec(type *v)				\
 	v->counter--;							\
 }									\
 									\
+static inline void prefix##_sub(value i, type *v)			\
+{									\
+	v->counter -= i;						\
+}									\
+									\
+static inline value prefix##_add_return(value i, type *v)		\
+{									\
+	return v->counter += i;						\
+}									\
+									\
 static inline bool prefix##_dec_and_test(type *v)			\
 {									\
 	return !--v->counter;						\

@@ -6,4 +6,7 @@
 #include <linux/err.h>
 #undef synchronize_rcu
 
+/* There is one thread. */
+#define data_race(expression)	(expression)
+
 #endif /* _FUZZ_LINUX_KERNEL_H */

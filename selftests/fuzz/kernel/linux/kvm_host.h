@@ -29,6 +29,9 @@
 #define KVM_IRQCHIP_NONE	0
 #define KVM_IRQCHIP_KERNEL	1
 
+#define KVM_MP_STATE_RUNNABLE		0
+#define KVM_MP_STATE_UNINITIALIZED	1
+
 #define APICV_INHIBIT_REASON_SEV	8
 
 #define HV_X64_MSR_VP_INDEX	0x40000002
@@ -109,10 +112,14 @@ struct kvm_vcpu {
 		unsigned long regs[VCPU_REGS_COUNT];
 		struct kvm_vcpu_hv *hyperv;
 		struct kvm_lapic *apic;
+		int mp_state;
 		int (*complete_userspace_io)(struct kvm_vcpu *vcpu);
 		struct {
 			bool pv_unhalted;
 		} pv;
+		struct {
+			bool halted;
+		} apf;
 	} arch;
 };
 
