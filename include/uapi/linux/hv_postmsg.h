@@ -199,9 +199,10 @@ struct hv_postmsg_set_state {
  * HV_STATUS_INVALID_VP_INDEX.
  *
  * Errors: EINVAL, E2BIG, EFAULT; EEXIST @port_id is in use; ENOSPC the
- * partition has its most ports; EBADF, EBADFD @endpoint_fd is no open file,
- * no endpoint; EXDEV it is another partition's; EOPNOTSUPP a port with a
- * target VP on a host partition; ENOMEM, ESHUTDOWN.
+ * partition has its most ports, or its ports to VPs have their most buffers;
+ * EBADF, EBADFD @endpoint_fd is no open file, no endpoint; EXDEV it is another
+ * partition's; EOPNOTSUPP a port with a target VP on a host partition; ENOMEM,
+ * ESHUTDOWN.
  */
 struct hv_postmsg_create_port {
 	__u32 size;
@@ -254,8 +255,8 @@ struct hv_postmsg_port {
  * Errors: EINVAL, E2BIG, EFAULT; EBADF, EBADFD @port_fd is no open file, no
  * port; EEXIST @connection_id is in use; EBUSY the port is connected and not
  * HV_POSTMSG_PORT_SHARED; ELOOP it is a port of this partition; ENXIO it was
- * deleted; ENOSPC the partition has its most connections, or the port as many;
- * ENOMEM, ESHUTDOWN.
+ * deleted; ENOSPC the partition has its most connections, or the port's
+ * partition as many to its ports; ENOMEM, ESHUTDOWN.
  */
 struct hv_postmsg_connect {
 	__u32 size;
