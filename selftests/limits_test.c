@@ -102,7 +102,8 @@ static long number_of(const char *path)
 /* A kernel that keeps books of its own on each allocation, and what was freed. */
 static bool has_checks(void)
 {
-	return !access("/sys/kernel/debug/kmemleak", F_OK);
+	return !access("/sys/kernel/debug/kmemleak", F_OK) ||
+	       !access("/sys/kernel/debug/kcsan", F_OK);
 }
 
 /* --- the process in its cgroup --- */
