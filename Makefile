@@ -14,8 +14,8 @@
 #        lint
 #   make breaks KERNEL=... [BREAKS="WORD..."]
 #                     break the module on purpose, see the tests fail
-#   make cost KERNEL=...
-#                     instructions per post, counted by the emulator
+#   make bench KERNEL=6.1|6.12 [CASES="CASE..."]
+#                     instructions per call, counted by the emulator
 #   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
 #                     VMs and processes that come and go, each message accounted for;
 #                     and so many rounds of load, run and unload
@@ -103,14 +103,10 @@ lint: setup-lint
 breaks: setup-all build/linux-$(firstword $(subst -, ,$(KERNEL)))/.extracted
 	@selftests/breaks/run $(KERNEL) $(BREAKS)
 
-# Executed instructions per call; see selftests/cost.c.
-.PHONY: cost
-cost: setup-lab-$(KERNEL) modules
-	@$(MAKE) -s -C selftests cost
-	@selftests/lab/run --kernel $(KERNEL) --name cost-$(KERNEL) --icount \
-		--add build/module-$(KERNEL)/hv_postmsg.ko:/opt/hv_postmsg.ko \
-		--add build/selftests/cost:/opt/cost \
-		--add selftests/cost.sh:/opt/cost.sh -- /opt/cost.sh
+# Executed instructions per call, of all cases or of CASES; see selftests/bench/run.
+.PHONY: bench
+bench: setup-lab-$(KERNEL)
+	@selftests/bench/run $(KERNEL) $(CASES)
 
 # Not in check: it takes as long as it is told.
 .PHONY: stress

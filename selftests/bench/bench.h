@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * bench: executed instructions per call
+ *
+ * For the lab's --icount, where the time stamp counter, the guest's as the host's,
+ * is the number of instructions that were executed.  A figure is the median over
+ * BENCH_CALLS calls behind BENCH_WARM_UP others, so what happens to a few of
+ * them (a tick of the clock, a page that is touched first) is not in it.
+ *
+ * What is counted in a guest is counted the same way in every case, from before the
+ * hypercall to behind the look into the message slot, so that the difference of two
+ * cases is that of the calls.
+ */
+#ifndef SELFTESTS_BENCH_H
+#define SELFTESTS_BENCH_H
+
+#include "hvpm.h"
+
+#define BENCH_CALLS	1000
+#define BENCH_WARM_UP	200
+#define BENCH_ROUNDS	(BENCH_WARM_UP + BENCH_CALLS)
+
+/* What all messages are: as large as can be, to this SINT. */
+#define BENCH_SINT	2
+#define BENCH_TYPE	1
+
+/* Where ports and connections have no other numbers. */
+#define BENCH_PORT	7
+#define BENCH_CONNECTION	7
+
+/* --- bench.c: which cases are wanted, and what came of them --- */
+
+/**
+ * struct bench_samples - what the calls of a case cost
+ *
+ * @count: calls, those for warming up included
+ * @cost: what each cost
+ */
+struct bench_samples {
+	unsigned int count;
+	uint64_t cost[BENCH_ROUNDS];
+};
+
+/* Is one of these cases wanted?  The list ends with NULL. */
+bool bench_wanted(const char *name, ...) __attribute__((sentinel));
+
+void bench_add(struct bench_samples *samples, uint64_t cost);
+
+/* The median, without what was for warming up. */
+uint64_t bench_median(struct bench_samples *samples);
+
+/* Print a case's line, if it is wanted. */
+void bench_report(const char *name, uint64_t instructions);
+
+/* Load the module, from where the command line says. */
+void bench_load_module(void);
+
+/* --- guest.c: what is counted inside a guest --- */
+
+/**
+ * struct bench_plan - what bench_guest_call() is to do
+ *
+ * @control: the hypercall's control word
+ * @gpa: guest physical address of its input
+ * @status: what it answers
+ * @vary: each post goes to another connection, those of bench_connections
+ */
+struct bench_plan {
+	uint64_t control;
+	uint64_t gpa;
+	uint64_t status;
+	bool vary;
+};
+
+extern struct bench_plan bench_plan;
+extern uint32_t bench_connections[BENCH_ROUNDS];
+extern uint64_t bench_costs[BENCH_ROUNDS];
+
+/*
+ * Take an interrupt.  Until a vCPU has taken one, KVM may look for one that is
+ * pending at each entry, as 6.12 does: some 90 instructions that no guest pays
+ * which has booted.
+ */
+uint64_t bench_guest_settle(struct hvpm_guest *guest, uint64_t unused);
+
+/* Make the calls of bench_plan; returns how many messages came to the slot. */
+uint64_t bench_guest_call(struct hvpm_guest *guest, uint64_t unused);
+
+/* --- the cases --- */
+
+void bench_single(void);
+
+#endif /* SELFTESTS_BENCH_H */

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is counted inside a guest
+ */
+#include "apic.h"
+#include "bench.h"
+
+struct bench_plan bench_plan;
+uint32_t bench_connections[BENCH_ROUNDS];
+uint64_t bench_costs[BENCH_ROUNDS];
+
+uint64_t bench_guest_settle(struct hvpm_guest *guest, uint64_t unused)
+{
+	/* Any vector does for which there is a handler, also on a VP without one. */
+	x2apic_write_reg(APIC_ICR, APIC_DEST_SELF | HVPM_VECTOR(0, 0));
+	return 0;
+}
+
+uint64_t bench_guest_call(struct hvpm_guest *guest, uint64_t unused)
+{
+	volatile struct hv_postmsg_message *slot = &guest->slots[BENCH_SINT];
+	struct hvpm_input *input = (void *)guest->input;
+	const struct bench_plan plan = bench_plan;
+	uint64_t start, status, arrived = 0;
+	unsigned int i;
+
+	asm volatile("cli");
+	for (i = 0; i < BENCH_ROUNDS; i++) {
+		if (plan.vary)
+			input->connection_id = bench_connections[i];
+		start = rdtsc();
+		status = hvpm_guest_hypercall(guest, plan.control, plan.gpa, 0);
+		arrived += slot->type;
+		slot->type = 0;
+		bench_costs[i] = rdtsc() - start;
+		GUEST_ASSERT_EQ(status, plan.status);
+	}
+	asm volatile("sti; nop");
+	return arrived / BENCH_TYPE;
+}
