@@ -105,5 +105,6 @@ int main(int argc, char **argv)
 
 	stop_halt_polling();
 	bench_single();
+	bench_refused();
 	return 0;
 }

@@ -83,11 +83,38 @@ extern uint64_t bench_costs[BENCH_ROUNDS];
  */
 uint64_t bench_guest_settle(struct hvpm_guest *guest, uint64_t unused);
 
-/* Make the calls of bench_plan; returns how many messages came to the slot. */
+/*
+ * Make the calls of bench_plan, interrupts off; returns how many messages came to
+ * the slot.
+ */
 uint64_t bench_guest_call(struct hvpm_guest *guest, uint64_t unused);
+
+/*
+ * Post, take the interrupt, write EOI, empty the slot, and write EOM if something is
+ * pending, which it is not.
+ */
+uint64_t bench_guest_interrupted(struct hvpm_guest *guest, uint64_t unused);
+
+/*
+ * Queue @depth messages behind one in the slot, then empty the slot until there is
+ * none: @depth times EOM, @depth deliveries.
+ */
+uint64_t bench_guest_drain(struct hvpm_guest *guest, uint64_t depth);
+
+/* --- single.c --- */
+
+/*
+ * Have a VP make the calls of @plan.  Of its messages all must come to the slot or,
+ * if it is no post that succeeds, none.
+ */
+void bench_count_calls(struct hvpm_vp *vp, const char *name, struct bench_plan plan);
+
+/* Have a polling SINT. */
+void bench_poll_sint(struct hvpm_vp *vp);
 
 /* --- the cases --- */
 
 void bench_single(void);
+void bench_refused(void);
 
 #endif /* SELFTESTS_BENCH_H */

@@ -40,15 +40,21 @@ static void serve_post(struct hvpm_vp *vp)
 	vp->vcpu->run->hyperv.u.hcall.result = 0;
 }
 
-/*
- * Have the VP make the calls of @plan.  Of its messages all must come to the slot
- * or, if it is no post that succeeds, none.
- */
-static void count_calls(struct hvpm_vp *vp, const char *name, struct bench_plan plan)
+/* Print what the guest has left in bench_costs, by @parts to one call. */
+static void report_costs(struct hvpm_vp *vp, const char *name, unsigned int parts)
 {
-	bool post = (uint16_t)plan.control == HVPM_POST && !plan.status;
 	struct bench_samples samples = { 0 };
 	unsigned int i;
+
+	sync_global_from_guest(vp->vm->vm, bench_costs);
+	for (i = 0; i < BENCH_ROUNDS; i++)
+		bench_add(&samples, bench_costs[i]);
+	bench_report(name, (bench_median(&samples) + parts / 2) / parts);
+}
+
+void bench_count_calls(struct hvpm_vp *vp, const char *name, struct bench_plan plan)
+{
+	bool post = (uint16_t)plan.control == HVPM_POST && !plan.status;
 
 	if (!bench_wanted(name, NULL))
 		return;
@@ -65,16 +71,12 @@ static void count_calls(struct hvpm_vp *vp, const char *name, struct bench_plan 
 		    exit_reason_str(vp->vcpu->run->exit_reason));
 	TEST_ASSERT(vp->guest->result[0] == (post ? BENCH_ROUNDS : 0),
 		    "%s: %lu messages", name, vp->guest->result[0]);
-
-	sync_global_from_guest(vp->vm->vm, bench_costs);
-	for (i = 0; i < BENCH_ROUNDS; i++)
-		bench_add(&samples, bench_costs[i]);
-	bench_report(name, bench_median(&samples));
+	report_costs(vp, name, 1);
 }
 
 static void count_null(struct hvpm_vp *vp, const char *name)
 {
-	count_calls(vp, name, (struct bench_plan) {
+	bench_count_calls(vp, name, (struct bench_plan) {
 		.control = UNKNOWN_CALL,
 		.gpa = hvpm_vp_input_gpa(vp),
 		.status = HV_STATUS_INVALID_HYPERCALL_CODE,
@@ -83,16 +85,40 @@ static void count_null(struct hvpm_vp *vp, const char *name)
 
 static void count_post(struct hvpm_vp *vp, const char *name)
 {
-	count_calls(vp, name, (struct bench_plan) {
+	bench_count_calls(vp, name, (struct bench_plan) {
 		.control = HVPM_POST,
 		.gpa = hvpm_vp_input_gpa(vp),
 	});
 }
 
-static void poll_sint(struct hvpm_vp *vp)
+void bench_poll_sint(struct hvpm_vp *vp)
 {
 	hvpm_vp_wrmsr(vp, HV_X64_MSR_SINT0 + BENCH_SINT,
 		      HVPM_VECTOR(0, BENCH_SINT) | HV_SYNIC_SINT_POLLING);
+}
+
+/* With the interrupt: from the call to behind the handler and the empty slot. */
+static void count_interrupted(struct hvpm_vp *vp)
+{
+	if (!bench_wanted("post_self_irq", NULL))
+		return;
+	hvpm_vp_call(vp, bench_guest_interrupted, 0);
+	report_costs(vp, "post_self_irq", 1);
+}
+
+static void count_drain(struct hvpm_vp *vp)
+{
+	static const unsigned int depths[] = { 1, 4, 16 };
+	char name[32];
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(depths); i++) {
+		snprintf(name, sizeof(name), "queue_depth_%u", depths[i]);
+		if (!bench_wanted(name, NULL))
+			continue;
+		hvpm_vp_call(vp, bench_guest_drain, depths[i]);
+		report_costs(vp, name, depths[i]);
+	}
 }
 
 void bench_single(void)
@@ -109,7 +135,7 @@ void bench_single(void)
 	vm_ioctl(vm->vm, KVM_HYPERV_EVENTFD, &event);
 
 	count_null(vp, "null_unloaded");
-	count_calls(vp, "signal_eventfd", (struct bench_plan) {
+	bench_count_calls(vp, "signal_eventfd", (struct bench_plan) {
 		.control = HVCALL_SIGNAL_EVENT,
 		.gpa = hvpm_vp_input_gpa(vp) + EVENT_INPUT,
 	});
@@ -123,8 +149,10 @@ void bench_single(void)
 	hvpm_join(vm->partition, BENCH_CONNECTION, vm->partition, BENCH_PORT);
 	count_null(vp, "null_attached");
 	count_post(vp, "post_self_inject");
-	poll_sint(vp);
+	count_interrupted(vp);
+	bench_poll_sint(vp);
 	count_post(vp, "post_self");
+	count_drain(vp);
 
 	hvpm_vm_free(vm);
 	close(event.fd);
