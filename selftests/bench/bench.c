@@ -105,6 +105,7 @@ int main(int argc, char **argv)
 
 	stop_halt_polling();
 	bench_single();
+	bench_pair();
 	bench_refused();
 	return 0;
 }

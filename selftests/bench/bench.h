@@ -28,6 +28,9 @@
 #define BENCH_PORT	7
 #define BENCH_CONNECTION	7
 
+/* A call code that there is not. */
+#define BENCH_UNKNOWN_CALL	0x0fff
+
 /* --- bench.c: which cases are wanted, and what came of them --- */
 
 /**
@@ -101,6 +104,22 @@ uint64_t bench_guest_interrupted(struct hvpm_guest *guest, uint64_t unused);
  */
 uint64_t bench_guest_drain(struct hvpm_guest *guest, uint64_t depth);
 
+/* Post; returns what that cost. */
+uint64_t bench_guest_post_once(struct hvpm_guest *guest, uint64_t unused);
+
+/* Data of a guest that receives. */
+enum {
+	BENCH_DATA_RECEIVED,
+	BENCH_DATA_STOP,
+};
+
+/* Leave the guest by this port, again and again, and take what came meanwhile. */
+#define BENCH_RECEIVE_PORT	0xe0
+uint64_t bench_guest_receive(struct hvpm_guest *guest, uint64_t unused);
+
+/* Sleep in HLT, take what comes, until told to stop and woken once more. */
+uint64_t bench_guest_sleep(struct hvpm_guest *guest, uint64_t unused);
+
 /* --- single.c --- */
 
 /*
@@ -116,5 +135,6 @@ void bench_poll_sint(struct hvpm_vp *vp);
 
 void bench_single(void);
 void bench_refused(void);
+void bench_pair(void);
 
 #endif /* SELFTESTS_BENCH_H */

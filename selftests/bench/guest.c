@@ -87,3 +87,45 @@ uint64_t bench_guest_drain(struct hvpm_guest *guest, uint64_t depth)
 	}
 	return 0;
 }
+
+uint64_t bench_guest_post_once(struct hvpm_guest *guest, uint64_t unused)
+{
+	uint64_t start, status, cost;
+
+	/* The first hypercall behind an entry is not the one that is counted. */
+	hvpm_guest_hypercall(guest, BENCH_UNKNOWN_CALL, guest->input_gpa, 0);
+	start = rdtsc();
+	status = hvpm_guest_hypercall(guest, HVPM_POST, guest->input_gpa, 0);
+	cost = rdtsc() - start;
+	GUEST_ASSERT_EQ(status, HV_STATUS_SUCCESS);
+	return cost;
+}
+
+static void receive(struct hvpm_guest *guest)
+{
+	volatile struct hv_postmsg_message *slot = &guest->slots[BENCH_SINT];
+
+	if (!slot->type)
+		return;
+	empty_slot(slot);
+	guest->data[BENCH_DATA_RECEIVED]++;
+}
+
+uint64_t bench_guest_receive(struct hvpm_guest *guest, uint64_t unused)
+{
+	for (;;) {
+		asm volatile("outb %%al, %0" : : "N"(BENCH_RECEIVE_PORT) : "memory");
+		receive(guest);
+	}
+}
+
+uint64_t bench_guest_sleep(struct hvpm_guest *guest, uint64_t unused)
+{
+	uint32_t seen = 0;
+
+	while (!guest->data[BENCH_DATA_STOP]) {
+		hvpm_guest_halt(guest, BENCH_SINT, seen++);
+		receive(guest);
+	}
+	return 0;
+}

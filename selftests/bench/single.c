@@ -8,7 +8,6 @@
 #include "bench.h"
 
 #define EVENT		9
-#define UNKNOWN_CALL	0x0fff
 
 /* Where in the input pages SignalEvent's input is. */
 #define EVENT_INPUT	0x800
@@ -77,7 +76,7 @@ void bench_count_calls(struct hvpm_vp *vp, const char *name, struct bench_plan p
 static void count_null(struct hvpm_vp *vp, const char *name)
 {
 	bench_count_calls(vp, name, (struct bench_plan) {
-		.control = UNKNOWN_CALL,
+		.control = BENCH_UNKNOWN_CALL,
 		.gpa = hvpm_vp_input_gpa(vp),
 		.status = HV_STATUS_INVALID_HYPERCALL_CODE,
 	});
