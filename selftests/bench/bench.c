@@ -107,5 +107,6 @@ int main(int argc, char **argv)
 	bench_single();
 	bench_pair();
 	bench_refused();
+	bench_many();
 	return 0;
 }

@@ -136,5 +136,6 @@ void bench_poll_sint(struct hvpm_vp *vp);
 void bench_single(void);
 void bench_refused(void);
 void bench_pair(void);
+void bench_many(void);
 
 #endif /* SELFTESTS_BENCH_H */
