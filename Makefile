@@ -15,7 +15,8 @@
 #   make breaks KERNEL=... [BREAKS="WORD..."]
 #                     break the module on purpose, see the tests fail
 #   make bench KERNEL=6.1|6.12 [CASES="CASE..."]
-#                     instructions per call, counted by the emulator
+#                     instructions per call, counted by the emulator; bench-accept
+#                     commits to them, for check and for the documentation
 #   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
 #                     VMs and processes that come and go, each message accounted for;
 #                     and so many rounds of load, run and unload
@@ -107,6 +108,16 @@ breaks: setup-all build/linux-$(firstword $(subst -, ,$(KERNEL)))/.extracted
 .PHONY: bench
 bench: setup-lab-$(KERNEL)
 	@selftests/bench/run $(KERNEL) $(CASES)
+
+# In check: has a post become dearer than the committed figures?
+.PHONY: bench-guard
+bench-guard: setup-lab-$(KERNEL)
+	@selftests/bench/run --guard $(KERNEL)
+
+# Make what "make bench" has just left the committed figures, and those of the page.
+.PHONY: bench-accept
+bench-accept:
+	@selftests/bench/figures --accept $(KERNEL)
 
 # Not in check: it takes as long as it is told.
 .PHONY: stress
