@@ -17,6 +17,8 @@
 #   make bench KERNEL=6.1|6.12 [CASES="CASE..."]
 #                     instructions per call, counted by the emulator; bench-accept
 #                     commits to them, for check and for the documentation
+#   make bench-profile KERNEL=6.1|6.12 [CASES="CASE..."]
+#                     which functions they are executed in
 #   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
 #                     VMs and processes that come and go, each message accounted for;
 #                     and so many rounds of load, run and unload
@@ -113,6 +115,11 @@ bench: setup-lab-$(KERNEL)
 .PHONY: bench-guard
 bench-guard: setup-lab-$(KERNEL)
 	@selftests/bench/run --guard $(KERNEL)
+
+# In which functions, for some cases that a guest calls; see selftests/bench/profile.
+.PHONY: bench-profile
+bench-profile: setup-lab-$(KERNEL)
+	@selftests/bench/profile $(KERNEL) $(CASES)
 
 # Make what "make bench" has just left the committed figures, and those of the page.
 .PHONY: bench-accept
