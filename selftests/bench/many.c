@@ -26,7 +26,10 @@ static uint32_t random_id(void)
 	return next_random() & HV_POSTMSG_ID_MAX;
 }
 
-/* One more port of VP 0, and a connection to it; returns the connection. */
+/*
+ * One more port of VP 0, and a connection to it; returns the connection.  With one
+ * buffer: all of a partition's ports have 65,536 together.
+ */
 static uint32_t add_port(int partition)
 {
 	uint32_t port, connection;
@@ -34,7 +37,7 @@ static uint32_t add_port(int partition)
 
 	do {
 		port = random_id();
-		ret = __hvpm_create_port(partition, port, 0, BENCH_SINT, 0, 0);
+		ret = __hvpm_create_port(partition, port, 0, BENCH_SINT, 0, 1);
 	} while (ret && errno == EEXIST);
 	TEST_ASSERT(!ret, "HV_POSTMSG_CREATE_PORT: %s", strerror(errno));
 
