@@ -29,7 +29,10 @@ static struct bench_samples sent, received, idle, none;
 
 static void reset_samples(void)
 {
-	sent.count = received.count = idle.count = none.count = 0;
+	sent.count = 0;
+	received.count = 0;
+	idle.count = 0;
+	none.count = 0;
 }
 
 static void report_receiver(const char *name)

@@ -49,7 +49,7 @@ int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int a
 int qemu_plugin_version = 1;
 
 /* Longer ones are the clock's tick, or something worse. */
-#define MAX_LENGTH	(1 << 17)
+#define MAX_LENGTH	131072
 /* So many different lengths of a case. */
 #define MAX_KINDS	256
 
