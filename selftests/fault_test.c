@@ -23,6 +23,8 @@ struct faults *faults;
 
 /* More fault points than any call has. */
 #define MAX_WALK	4000
+/* More walks than it takes to come by one of them. */
+#define MAX_WALKS	20
 
 /* --- what the calls work on --- */
 
@@ -708,19 +710,28 @@ static int first_partition(unsigned int nth)
 	return error | (disarm() ? FAULT_CAME : 0);
 }
 
-/* The first partition of a process also makes its address space tell of its end. */
+/*
+ * The first partition of a process also makes its address space tell of its end.
+ * What caches and debugging ask for is not the same in each process: a walk may step
+ * over one place.
+ */
 TEST(first_partition_of_a_process)
 {
 	const sites_t notifier = sites_of("mmu_notifier_register", "");
-	int status, result = FAULT_CAME;
-	unsigned int users, nth;
+	int status, result = 0;
+	unsigned int users, nth = 0, walks = 0;
 	sites_t failed, seen = 0;
 	pid_t child;
 
 	hvpm_device();
 	users = module_users();
 	failed_sites();
-	for (nth = 1; result & FAULT_CAME; nth++) {
+	while (result & FAULT_CAME || (!(seen & notifier) && walks < MAX_WALKS)) {
+		if (!(result & FAULT_CAME)) {
+			walks++;
+			nth = 0;
+		}
+		nth++;
 		ASSERT_GT(MAX_WALK, nth);
 		child = fork();
 		ASSERT_LE(0, child);
@@ -737,6 +748,7 @@ TEST(first_partition_of_a_process)
 		ASSERT_EQ(users, module_users());
 	}
 	EXPECT_EQ(notifier, seen & notifier);
+	printf("# %u walks\n", walks);
 }
 
 /* --- other calls of the device, endpoints and partitions --- */
@@ -883,45 +895,28 @@ TEST_F(file, close)
 }
 
 /*
- * Posted, but the poster cannot be told: it waited for a buffer, and its struct
- * became read-only meanwhile.  It learns that, and the message is there once.
+ * Posted, but the poster cannot be told, for its struct is read-only.  It learns
+ * that, and the message is there once.
  */
-static void *post_thread(void *arg)
-{
-	struct hv_postmsg_post *post = arg;
-	int ret = ioctl((int)post->status, HV_POSTMSG_POST, post);
-
-	return (void *)(intptr_t)(ret ? errno : 0);
-}
-
 TEST_F(file, post_whose_status_cannot_be_told)
 {
 	struct world *world = &self->world;
 	struct hv_postmsg_post *post = (void *)world->memory;
-	struct pollfd poll_out = { .fd = world->from, .events = POLLOUT };
-	pthread_t thread;
-	unsigned int i;
-	void *error;
 
-	for (i = 0; i < DEPTH; i++)
-		post_one(world);
+	post_one(world);
 	memset(post, 0, sizeof(*post));
 	post->size = sizeof(*post);
 	fill_post(world, post);
-	post->status = world->from;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, post_thread, post));
-	while (poll(&poll_out, 1, 0))
-		usleep(1000);
+	failed_sites();
 	ASSERT_EQ(0, mprotect(world->memory, 4096, PROT_READ));
-	expect_message(world, 0);
-	ASSERT_EQ(0, pthread_join(thread, &error));
-	EXPECT_EQ(EFAULT, (intptr_t)error);
+	ASSERT_EQ(-1, ioctl(world->from, HV_POSTMSG_POST, post));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_NE(0, failed_sites() & sites_of("__put_user", "partition_post"));
 	ASSERT_EQ(0, mprotect(world->memory, 4096, PROT_READ | PROT_WRITE));
-	for (i = 1; i <= DEPTH; i++)
-		expect_message(world, i);
+	expect_message(world, 0);
+	expect_message(world, 1);
 	expect_no_message(world);
 	hvpm_check_port(world->to, IN);
-	EXPECT_NE(0, failed_sites() & sites_of("__put_user", "partition_post"));
 }
 
 /* --- memory that is only asked for now and then --- */
