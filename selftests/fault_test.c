@@ -710,45 +710,54 @@ static int first_partition(unsigned int nth)
 	return error | (disarm() ? FAULT_CAME : 0);
 }
 
-/*
- * The first partition of a process also makes its address space tell of its end.
- * What caches and debugging ask for is not the same in each process: a walk may step
- * over one place.
- */
-TEST(first_partition_of_a_process)
+/* A walk, each step in a new process; returns the sites that failed. */
+static sites_t walk_first_partition(unsigned int users)
 {
-	const sites_t notifier = sites_of("mmu_notifier_register", "");
-	int status, result = 0;
-	unsigned int users, nth = 0, walks = 0;
+	int status, result = FAULT_CAME;
 	sites_t failed, seen = 0;
+	unsigned int nth;
 	pid_t child;
 
-	hvpm_device();
-	users = module_users();
-	failed_sites();
-	while (result & FAULT_CAME || (!(seen & notifier) && walks < MAX_WALKS)) {
-		if (!(result & FAULT_CAME)) {
-			walks++;
-			nth = 0;
-		}
-		nth++;
-		ASSERT_GT(MAX_WALK, nth);
+	for (nth = 1; result & FAULT_CAME; nth++) {
+		TEST_ASSERT(nth < MAX_WALK, "no end of faults");
 		child = fork();
-		ASSERT_LE(0, child);
+		TEST_ASSERT(child >= 0, "fork: %s", strerror(errno));
 		if (!child)
 			_exit(first_partition(nth));
-		ASSERT_EQ(child, waitpid(child, &status, 0));
-		ASSERT_TRUE(WIFEXITED(status));
+		TEST_ASSERT(waitpid(child, &status, 0) == child &&
+			    WIFEXITED(status), "fault %u: status %#x", nth, status);
 		result = WEXITSTATUS(status);
 		failed = failed_sites();
 		seen |= failed;
 		if (result & ~FAULT_CAME)
 			check_error("create", nth, result & ~FAULT_CAME, failed,
 				    false);
-		ASSERT_EQ(users, module_users());
+		else
+			TEST_ASSERT(!failed, "create, fault %u: success all the same",
+				    nth);
+		TEST_ASSERT(module_users() == users, "fault %u: %u users, were %u",
+			    nth, module_users(), users);
 	}
+	return seen;
+}
+
+/*
+ * The first partition of a process also makes its address space tell of its end.
+ * What caches and debugging ask for is not the same in each process, so that a walk
+ * may step over one place.
+ */
+TEST(first_partition_of_a_process)
+{
+	const sites_t notifier = sites_of("mmu_notifier_register", "");
+	unsigned int users, walks = 0;
+	sites_t seen = 0;
+
+	hvpm_device();
+	users = module_users();
+	failed_sites();
+	while (!(seen & notifier) && walks++ < MAX_WALKS)
+		seen |= walk_first_partition(users);
 	EXPECT_EQ(notifier, seen & notifier);
-	printf("# %u walks\n", walks);
 }
 
 /* --- other calls of the device, endpoints and partitions --- */
@@ -894,10 +903,7 @@ TEST_F(file, close)
 	}
 }
 
-/*
- * Posted, but the poster cannot be told: it waited for a buffer, and its struct
- * became read-only meanwhile.  It learns that, and the message is there once.
- */
+/* A thread that posts, and may have to wait for a buffer. */
 struct poster {
 	struct hv_postmsg_post *post;
 	int partition;
@@ -933,6 +939,10 @@ static bool in_ioctl(struct poster *poster)
 	return number == SYS_ioctl;
 }
 
+/*
+ * Posted, but the poster cannot be told: it waited for a buffer, and its struct
+ * became read-only meanwhile.  It learns that, and the message is there once.
+ */
 TEST_F(file, post_whose_status_cannot_be_told)
 {
 	struct world *world = &self->world;
