@@ -168,7 +168,7 @@ VERSION = $(shell sed -n 's/^MODULE_VERSION("\(.*\)");$$/\1/p' hv_postmsg/main.c
 
 # What a DKMS tree needs, and nothing else.
 DKMS_FILES := dkms.conf Kbuild LICENSE include/uapi/linux/hv_postmsg.h \
-	$(wildcard hv_postmsg/*.[ch] hv_postmsg/*/*.[ch])
+	$(wildcard hv_postmsg/*.[ch] hv_postmsg/*/*.[chS])
 
 .PHONY: install
 install: all install-files

@@ -22,16 +22,6 @@ void hvpm_buffers_init(struct hvpm_buffers *buffers, unsigned int count)
 	atomic_set(&buffers->high_water, 0);
 }
 
-static void raise_high_water(struct hvpm_buffers *buffers, int used)
-{
-	int mark = atomic_read(&buffers->high_water);
-
-	/* Each retry means that the mark has risen; it can do so count times. */
-	while (used > mark)
-		if (atomic_try_cmpxchg(&buffers->high_water, &mark, used))
-			return;
-}
-
 /**
  * hvpm_buffers_take - take a free buffer
  * @buffers: the set
@@ -55,7 +45,7 @@ int hvpm_buffers_take(struct hvpm_buffers *buffers)
 	} while (!atomic_long_try_cmpxchg_acquire(&buffers->free, &free,
 						  free & ~BIT(index)));
 
-	raise_high_water(buffers, buffers->count - hweight_long(free) + 1);
+	hvpm_buffers_mark(buffers, free);
 	return index;
 }
 

@@ -6,6 +6,7 @@
 #define _HV_POSTMSG_BUFFER_H
 
 #include <linux/atomic.h>
+#include <linux/bitops.h>
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/types.h>
@@ -55,5 +56,48 @@ void hvpm_buffers_init(struct hvpm_buffers *buffers, unsigned int count);
 int hvpm_buffers_take(struct hvpm_buffers *buffers);
 void hvpm_buffers_give(struct hvpm_buffers *buffers, unsigned int index);
 unsigned int hvpm_buffers_free(const struct hvpm_buffers *buffers);
+
+/**
+ * hvpm_buffers_mark - raise the mark of buffers in use
+ * @buffers: the set
+ * @free: those that were free before one was taken
+ *
+ * Context: any.
+ */
+static inline void hvpm_buffers_mark(struct hvpm_buffers *buffers,
+				     unsigned long free)
+{
+	int used = buffers->count - hweight_long(free) + 1;
+	int mark = atomic_read(&buffers->high_water);
+
+	/* Each retry means that the mark has risen; it can do so count times. */
+	while (used > mark)
+		if (atomic_try_cmpxchg(&buffers->high_water, &mark, used))
+			return;
+}
+
+/**
+ * hvpm_buffers_any - is a buffer free?
+ * @buffers: the set
+ *
+ * Context: any; a snapshot.
+ * Return: true if so.
+ */
+static inline bool hvpm_buffers_any(const struct hvpm_buffers *buffers)
+{
+	return atomic_long_read(&buffers->free);
+}
+
+/**
+ * hvpm_buffers_pass - note a buffer that was taken and given back at once
+ * @buffers: the set
+ *
+ * Context: any.
+ */
+static inline void hvpm_buffers_pass(struct hvpm_buffers *buffers)
+{
+	/* Others may have taken the rest since one was seen. */
+	hvpm_buffers_mark(buffers, atomic_long_read(&buffers->free) ?: 1);
+}
 
 #endif /* _HV_POSTMSG_BUFFER_H */

@@ -141,6 +141,9 @@ static void drop_connection(struct hvpm_connection *connection)
 	latch_tree_erase(&connection->node, &partition->connections,
 			 &connection_ops);
 	partition->connection_count--;
+	/* Behind the erasure; pairs with the acquire in find_again(). */
+	smp_store_release(&partition->connection_drops,
+			  partition->connection_drops + 1);
 	spin_lock(&port->lock);
 	list_del_rcu(&connection->peer);
 	spin_unlock(&port->lock);

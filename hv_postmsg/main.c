@@ -35,6 +35,7 @@ static void __exit hv_postmsg_exit(void)
 	/* Every file holds the module: there is no partition any more. */
 	hvpm_device_unregister();
 	hvpm_hooks_remove();
+	/* The last that waits for somebody in this module's code. */
 	hvpm_partition_cleanup();
 }
 

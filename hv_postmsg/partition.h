@@ -89,6 +89,8 @@ struct hvpm_partition_counters {
  * @connections: latched tree of connections by ID: written under @lock, read
  *	under RCU
  * @connection_count: connections, under @lock
+ * @connection_drops: connections deleted so far: what a VP remembers of one is true
+ *	only if there was none since.  Written under @lock, read without
  * @endpoints: list of endpoints, under @lock
  * @endpoint_count: endpoints, under @lock
  * @vps: VPs by slot: the number the VM's side gave them; inserted at any time,
@@ -122,6 +124,7 @@ struct hvpm_partition {
 	atomic_t peer_count;
 	struct latch_tree_root connections;
 	unsigned int connection_count;
+	unsigned long connection_drops;
 	struct list_head endpoints;
 	unsigned int endpoint_count;
 	struct xarray vps;

@@ -18,45 +18,21 @@
 #include "partition.h"
 #include "port.h"
 #include "post.h"
+#include "slot.h"
 #include "vp.h"
-
-/* Hyper-V's page, whatever the kernel's is. */
-#define HV_PAGE_BYTES		4096
 
 /* Message types with the top bit set are the hypervisor's own. */
 #define HYPERVISOR_TYPE		0x80000000u
 
-/**
- * hvpm_post_check_call - check control word and address of the input block
- * @control: hypercall input value
- * @gpa: guest physical address of the input block
- *
- * The call is simple: in the control word nothing but the call code may be set,
- * not even the fast bit, for the block does not fit into registers.
- *
- * Context: any.
- * Return: HV_STATUS_SUCCESS, _INVALID_HYPERCALL_INPUT, _INVALID_ALIGNMENT.
- */
-enum hvpm_status hvpm_post_check_call(u64 control, u64 gpa)
-{
-	const unsigned int size = sizeof(struct hvpm_post_input);
-
-	if (control != HVPM_CALL_POST_MESSAGE)
-		return HVPM_STATUS_INVALID_HYPERCALL_INPUT;
-	if (gpa % 8 || gpa % HV_PAGE_BYTES > HV_PAGE_BYTES - size)
-		return HVPM_STATUS_INVALID_ALIGNMENT;
-	return HVPM_STATUS_SUCCESS;
-}
-
 static enum hvpm_status check_message(const struct hvpm_partition *from,
-				      const struct hvpm_post_input *input)
+				      const struct hvpm_post_head *head)
 {
-	if (!input->message_type || input->message_type & HYPERVISOR_TYPE)
+	if (!head->message_type || head->message_type & HYPERVISOR_TYPE)
 		return HVPM_STATUS_INVALID_PARAMETER;
-	if (input->payload_size > HV_POSTMSG_PAYLOAD_MAX)
+	if (head->payload_size > HV_POSTMSG_PAYLOAD_MAX)
 		return HVPM_STATUS_INVALID_PARAMETER;
 	if (from->flags & HV_POSTMSG_PARTITION_STRICT_RESERVED &&
-	    input->reserved)
+	    head->reserved)
 		return HVPM_STATUS_INVALID_PARAMETER;
 	return HVPM_STATUS_SUCCESS;
 }
@@ -212,18 +188,23 @@ static enum hvpm_status post_to_vp(struct hvpm_port *port,
 	return HVPM_STATUS_SUCCESS;
 }
 
+/*
+ * Whoever clears one of these waits for a grace period before acting on it, so what
+ * was seen here stays true until the message is queued, or in its slot.
+ */
+static bool accepts_messages(const struct hvpm_port *port)
+{
+	return READ_ONCE(port->alive) && READ_ONCE(port->partition->active) &&
+	       port->type == HV_POSTMSG_PORT_MESSAGE;
+}
+
 static enum hvpm_status post_to_port(struct hvpm_port *port,
 				     const struct hvpm_post_input *input,
 				     bool waiting)
 {
 	enum hvpm_status status;
 
-	/*
-	 * Whoever clears one of these waits for a grace period before acting on
-	 * it, so what was seen here stays true until the message is queued.
-	 */
-	if (!READ_ONCE(port->alive) || !READ_ONCE(port->partition->active) ||
-	    port->type != HV_POSTMSG_PORT_MESSAGE)
+	if (!accepts_messages(port))
 		status = HVPM_STATUS_INVALID_PORT_ID;
 	else if (port->endpoint)
 		status = post_to_endpoint(port, input);
@@ -249,7 +230,7 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 	struct hvpm_port *port;
 	enum hvpm_status status;
 
-	status = check_message(from, input);
+	status = check_message(from, &input->head);
 	if (status)
 		return status;
 
@@ -288,6 +269,67 @@ enum hvpm_status hvpm_post(struct hvpm_partition *from,
 			   const struct hvpm_post_input *input)
 {
 	return try_post(from, input, false, false);
+}
+
+/* A VP mostly posts to where it did last.  What was deleted since is not looked at. */
+static struct hvpm_connection *find_again(struct hvpm_vp *own, u32 id)
+{
+	unsigned long drops;
+
+	/* Before the lookup; pairs with the release in drop_connection(). */
+	drops = smp_load_acquire(&own->partition->connection_drops);
+	if (own->last_drops != drops || !own->last || own->last->id != id) {
+		own->last = hvpm_connection_find(own->partition, id);
+		own->last_drops = drops;
+	}
+	return own->last;
+}
+
+/**
+ * hvpm_post_to_itself - post by the short way, if all is as it mostly is
+ * @own: the VP that posts, on whose thread the call is made
+ * @head: private copy of the input block's head
+ *
+ * A VP that posts to itself and has nothing queued for that SINT fills its slot at once.  The
+ * message needs a buffer all the same, but for no longer than anybody can see.  What
+ * others push meanwhile comes behind it: the VP looks at its queue before it next
+ * enters the guest.
+ *
+ * Whatever is not as it should be is left to hvpm_post() and a new copy of all of the
+ * block, which finds the call's status.
+ *
+ * Context: under RCU, page faults disabled.
+ * Return: true if the message was posted, and is in its slot.
+ */
+bool hvpm_post_to_itself(struct hvpm_vp *own, const struct hvpm_post_head *head)
+{
+	struct hvpm_partition *partition = own->partition;
+	struct hvpm_connection *connection;
+	struct hvpm_port *port;
+
+	if (check_message(partition, head))
+		return false;
+	connection = find_again(own, head->connection_id);
+	if (!connection || READ_ONCE(partition->dead))
+		return false;
+	port = connection->port;
+	if (!accepts_messages(port) || port->partition != partition ||
+	    port->endpoint)
+		return false;
+	if (hvpm_queue_occupied(&own->queue) &
+	    (HVPM_QUEUE_SORTING | BIT(port->sint)))
+		return false;
+	if (!hvpm_buffers_any(&port->buffers))
+		return false;
+	if (!own->ops->write_own(own, port, head))
+		return false;
+
+	hvpm_buffers_pass(&port->buffers);
+	this_cpu_inc(partition->counters->posted);
+	atomic64_inc(&port->posted);
+	this_cpu_inc(partition->counters->delivered);
+	atomic64_inc(&port->delivered);
+	return true;
 }
 
 /**

@@ -12,7 +12,7 @@ static void set_occupied(struct hvpm_queue *queue, unsigned int sint)
 		occupied &= ~BIT(sint);
 	else
 		occupied |= BIT(sint);
-	/* Read by hvpm_queue_empty() without the lock. */
+	/* Read by hvpm_queue_occupied() without the lock. */
 	WRITE_ONCE(queue->occupied, occupied);
 }
 
@@ -50,7 +50,7 @@ void hvpm_queue_sort(struct hvpm_queue *queue)
 
 	/*
 	 * At no moment may the queue look empty.  llist_del_all() is a full
-	 * barrier; pairs with hvpm_queue_empty().
+	 * barrier; pairs with hvpm_queue_occupied().
 	 */
 	WRITE_ONCE(queue->occupied, queue->occupied | HVPM_QUEUE_SORTING);
 	arrivals = llist_reverse_order(llist_del_all(&queue->arrivals));

@@ -33,7 +33,7 @@
  * @length: messages in it, to compare queues by: a push counts just before it adds
  * @lock: the consumer side: @occupied, @fifo and the buffers in it.  A leaf
  * @occupied: bitmap of the FIFOs that are not empty, and HVPM_QUEUE_SORTING;
- *	written under @lock, read by hvpm_queue_empty() without
+ *	written under @lock, read by hvpm_queue_occupied() without
  * @fifo: per SINT, oldest first; an endpoint uses only the first
  */
 struct hvpm_queue {
@@ -70,24 +70,37 @@ static inline void hvpm_queue_push(struct hvpm_queue *queue,
 }
 
 /**
- * hvpm_queue_empty - is nothing queued?
+ * hvpm_queue_occupied - for which SINTs is something queued?
  * @queue: the queue
  *
- * A message that was pushed before the call and is taken out by nobody is seen.
+ * A message that was pushed before the call and is taken out by nobody is seen, as
+ * one of its SINT or as HVPM_QUEUE_SORTING.
  *
  * Context: any; takes no lock.
- * Return: true when there is neither an arrival nor a sorted message.
+ * Return: bitmap of SINTs; HVPM_QUEUE_SORTING: there may be others.
  */
-static inline bool hvpm_queue_empty(const struct hvpm_queue *queue)
+static inline unsigned long hvpm_queue_occupied(const struct hvpm_queue *queue)
 {
 	if (!llist_empty(&queue->arrivals))
-		return false;
+		return HVPM_QUEUE_SORTING;
 	/*
 	 * Pairs with hvpm_queue_sort(), which sets a bit before it takes the
 	 * arrivals away.
 	 */
 	smp_rmb();
-	return !READ_ONCE(queue->occupied);
+	return READ_ONCE(queue->occupied);
+}
+
+/**
+ * hvpm_queue_empty - is nothing queued?
+ * @queue: the queue
+ *
+ * Context: as hvpm_queue_occupied().
+ * Return: true when there is neither an arrival nor a sorted message.
+ */
+static inline bool hvpm_queue_empty(const struct hvpm_queue *queue)
+{
+	return !hvpm_queue_occupied(queue);
 }
 
 /**

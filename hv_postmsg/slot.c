@@ -66,21 +66,16 @@ int hvpm_slot_claim(struct hvpm_vp *vp, unsigned int sint, u32 *type)
  * @vp: the VP, on whose thread the call is made
  * @sint: the slot
  *
- * None for a masked or polling SINT, nor with a vector that no interrupt can
- * have, which a VMM may set ("SINTx Registers").
+ * If it has one: hvpm_sint_vector().
  *
  * Context: the VP's thread.
  */
 void hvpm_slot_interrupt(struct hvpm_vp *vp, unsigned int sint)
 {
-	u64 value = vp->ops->sint(vp, sint);
-	u8 vector = value & HVPM_SINT_VECTOR_MASK;
+	u8 vector = hvpm_sint_vector(vp->ops->sint(vp, sint));
 
-	if (value & (HVPM_SINT_MASKED | HVPM_SINT_POLLING))
-		return;
-	if (vector < HVPM_FIRST_VECTOR)
-		return;
-	vp->ops->interrupt(vp, vector);
+	if (vector)
+		vp->ops->interrupt(vp, vector);
 }
 
 #if IS_ENABLED(CONFIG_HV_POSTMSG_KUNIT_TEST)

@@ -25,6 +25,8 @@ void hvpm_vp_init(struct hvpm_vp *vp, const struct hvpm_vp_ops *ops,
 	vp->slot = slot;
 	vp->resets = 0;
 	vp->behind = 0;
+	vp->last = NULL;
+	vp->last_drops = 0;
 	hvpm_queue_init(&vp->queue);
 }
 

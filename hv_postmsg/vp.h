@@ -12,7 +12,10 @@
 #include "queue.h"
 #include "status.h"
 
+struct hvpm_connection;
 struct hvpm_partition;
+struct hvpm_port;
+struct hvpm_post_head;
 struct hvpm_vp;
 
 /* SINT registers: bits of HV_X64_MSR_SINTx ("SINTx Registers"). */
@@ -26,6 +29,27 @@ struct hvpm_vp;
 #define HVPM_TIMER_EXPIRED		0x80000010
 
 /**
+ * hvpm_sint_vector - which interrupt does a message in a slot raise?
+ * @value: the SINT register
+ *
+ * None for a masked or polling SINT, nor with a vector that no interrupt can
+ * have, which a VMM may set ("SINTx Registers").
+ *
+ * Context: any.
+ * Return: the vector; 0 for none.
+ */
+static inline u8 hvpm_sint_vector(u64 value)
+{
+	u8 vector = value & HVPM_SINT_VECTOR_MASK;
+
+	if (value & (HVPM_SINT_MASKED | HVPM_SINT_POLLING))
+		return 0;
+	if (vector < HVPM_FIRST_VECTOR)
+		return 0;
+	return vector;
+}
+
+/**
  * struct hvpm_vp_ops - how the core reaches a VP
  *
  * @state: HV_STATUS_SUCCESS if the VP's SynIC and SIM page are enabled, else
@@ -37,12 +61,17 @@ struct hvpm_vp;
  * @set_pending: set MessagePending in a message slot's flags
  * @write_message: write a message to a slot: the type last, by one aligned
  *	store behind all the rest
+ * @write_own: write a message that the VP is just posting to the slot of a port, and
+ *	raise its interrupt, if the VP has the port's index, SynIC and SIM page are
+ *	enabled, the slot is empty and all can be reached at once.  As @write_message
+ *	does, with MessagePending if @timer_waits; the payload comes from where the VP
+ *	has it.  Returns true if it is in the slot; under RCU, page faults disabled
  * @timer_waits: true if a synthetic timer of the VP waits for the SINT's slot
  * @sint: value of a SINT register
  * @interrupt: raise an edge interrupt with a vector on the VP
  *
- * The last six run on the VP's thread only; they may sleep, and those that
- * return int give 0 or a negative errno when the slot cannot be accessed.
+ * All but the first two run on the VP's thread only.  Those that return int may
+ * sleep, and give 0 or a negative errno when the slot cannot be accessed.
  */
 struct hvpm_vp_ops {
 	enum hvpm_status (*state)(struct hvpm_vp *vp);
@@ -51,6 +80,8 @@ struct hvpm_vp_ops {
 	int (*set_pending)(struct hvpm_vp *vp, unsigned int sint);
 	int (*write_message)(struct hvpm_vp *vp, unsigned int sint,
 			     const struct hv_postmsg_message *message);
+	bool (*write_own)(struct hvpm_vp *vp, const struct hvpm_port *port,
+			  const struct hvpm_post_head *head);
 	bool (*timer_waits)(struct hvpm_vp *vp, unsigned int sint);
 	u64 (*sint)(struct hvpm_vp *vp, unsigned int sint);
 	void (*interrupt)(struct hvpm_vp *vp, u8 vector);
@@ -66,6 +97,9 @@ struct hvpm_vp_ops {
  *	written goes back to the queue only if there was none meanwhile
  * @behind: SINTs whose slot was last seen with a timer's message in it, before
  *	something queued: it is the queue's turn.  The VP's thread only
+ * @last: connection that the VP last posted to, or NULL; not to be looked at unless
+ *	@last_drops is what &hvpm_partition.connection_drops is.  The VP's thread only
+ * @last_drops: what that was before it was looked up.  The VP's thread only
  * @queue: messages queued for it
  */
 struct hvpm_vp {
@@ -74,6 +108,8 @@ struct hvpm_vp {
 	unsigned int slot;
 	unsigned int resets;
 	unsigned long behind;
+	struct hvpm_connection *last;
+	unsigned long last_drops;
 	struct hvpm_queue queue;
 };
 

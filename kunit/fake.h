@@ -67,6 +67,7 @@ enum fake_op {
  * @slot: the SIM page
  * @sint: the SINT registers
  * @timers: bitmap of the SINTs that a synthetic timer waits for
+ * @payload: payload of what the VP is just posting; NULL: out of reach
  * @error: per callback, the errno it fails with
  * @error_from: per callback, the number of calls that succeed before that
  * @calls: per callback, how often it was called
@@ -83,6 +84,7 @@ struct fake_vp {
 	struct hv_postmsg_message slot[HVPM_SINT_COUNT];
 	u64 sint[HVPM_SINT_COUNT];
 	unsigned long timers;
+	const u8 *payload;
 	int error[FAKE_OPS];
 	unsigned int error_from[FAKE_OPS];
 	unsigned int calls[FAKE_OPS];
@@ -137,8 +139,9 @@ static int fake_step(struct fake_vp *fake, enum fake_op op)
 {
 	unsigned int call = fake->calls[op]++;
 
-	/* They may sleep: say so to who calls them with a lock held. */
-	might_sleep();
+	/* These may sleep: say so to who calls them with a lock held. */
+	if (op == FAKE_READ || op == FAKE_SET_PENDING || op == FAKE_WRITE)
+		might_sleep();
 	if (fake->moment)
 		fake->moment(fake, op);
 	return call >= fake->error_from[op] ? fake->error[op] : 0;
@@ -187,6 +190,25 @@ static int fake_write_message(struct hvpm_vp *vp, unsigned int sint,
 	return ret;
 }
 
+static bool fake_write_own(struct hvpm_vp *vp, const struct hvpm_port *port,
+			   const struct hvpm_post_head *head)
+{
+	struct fake_vp *fake = to_fake_vp(vp);
+	struct hv_postmsg_message *slot = &fake->slot[port->sint];
+
+	if (port->target_vp != FAKE_INDEX + vp->slot || slot->type ||
+	    fake->state != HVPM_STATUS_SUCCESS || !fake->payload)
+		return false;
+	memcpy(slot->payload, fake->payload, head->payload_size);
+	slot->payload_size = head->payload_size;
+	slot->flags = fake->timers & BIT(port->sint) ? HVPM_MESSAGE_PENDING : 0;
+	slot->reserved = 0;
+	slot->port_id = port->id;
+	slot->type = head->message_type;
+	hvpm_slot_interrupt(vp, port->sint);
+	return true;
+}
+
 static bool fake_timer_waits(struct hvpm_vp *vp, unsigned int sint)
 {
 	struct fake_vp *fake = to_fake_vp(vp);
@@ -218,6 +240,7 @@ static const struct hvpm_vp_ops fake_vp_ops = {
 	.read_header = fake_read_header,
 	.set_pending = fake_set_pending,
 	.write_message = fake_write_message,
+	.write_own = fake_write_own,
 	.timer_waits = fake_timer_waits,
 	.sint = fake_sint,
 	.interrupt = fake_interrupt,

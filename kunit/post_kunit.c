@@ -97,10 +97,10 @@ static void message(struct kunit *test)
 		input.payload_size = table[i].size;
 		input.reserved = table[i].reserved;
 		KUNIT_EXPECT_EQ_MSG(test, table[i].lax,
-				    check_message(&lax->partition, &input),
+				    check_message(&lax->partition, &input.head),
 				    "row %u", i);
 		KUNIT_EXPECT_EQ_MSG(test, table[i].strict,
-				    check_message(&strict->partition, &input),
+				    check_message(&strict->partition, &input.head),
 				    "row %u", i);
 	}
 }
@@ -481,6 +481,348 @@ static void any_vp_preferred(struct kunit *test)
 		KUNIT_EXPECT_NE(test, choose(test, vm), 2);
 }
 
+/* --- the short way --- */
+
+/* As a guest posts: by the short way, and if that is barred by the other. */
+static bool post_shortly(struct fake_vp *fake, const struct hvpm_post_input *input)
+{
+	bool posted;
+
+	rcu_read_lock();
+	posted = hvpm_post_to_itself(&fake->vp, &input->head);
+	rcu_read_unlock();
+	return posted;
+}
+
+/*
+ * What bars the short way, one at a time: nothing is changed, and the other way finds
+ * the status.  Each time it is open again behind it.
+ */
+static void short_way_barred(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 2);
+	struct fake_partition *peer = fake_partition(test, 1);
+	const struct hvpm_port_spec any = {
+		.id = 3,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.sint = SINT,
+		.target_vp = HV_POSTMSG_ANY_VP,
+	}, event = {
+		.id = 4,
+		.type = HV_POSTMSG_PORT_EVENT,
+		.sint = SINT,
+		.target_vp = FAKE_INDEX,
+	};
+	struct hvpm_post_input input = {
+		.message_type = 1,
+		.payload_size = 1,
+	};
+	struct fake_vp *own = &vm->vp[0];
+	struct hv_postmsg_partition_stats before, after;
+	unsigned int i;
+	u8 payload = 7;
+
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 1);
+	fake_channel_vp(test, vm, vm, 2, 1, SINT, 0);
+	fake_channel(test, vm, vm, &any);
+	fake_channel(test, vm, vm, &event);
+	fake_channel_vp(test, vm, peer, 5, 0, SINT, 0);
+
+	for (i = 0; i <= 12; i++) {
+		input.connection_id = PORT;
+		own->payload = &payload;
+		switch (i) {
+		case 0:
+			input.connection_id = 2;
+			break;
+		case 1:
+			input.connection_id = 3;
+			break;
+		case 2:
+			input.connection_id = 4;
+			break;
+		case 3:
+			input.connection_id = 5;
+			break;
+		case 4:
+			input.connection_id = 6;
+			break;
+		case 5:
+			input.message_type = 0;
+			break;
+		case 6:
+			input.message_type = 0x80000000;
+			break;
+		case 7:
+			input.payload_size = 241;
+			break;
+		case 8:
+			own->slot[SINT].type = 1;
+			break;
+		case 9:
+			own->state = HVPM_STATUS_INVALID_SYNIC_STATE;
+			break;
+		case 10:
+			own->payload = NULL;
+			break;
+		case 11:
+			hvpm_partition_set_state(&vm->partition, false);
+			break;
+		default:
+			fake_post(vm, PORT, 1);
+			break;
+		}
+		memset(&before, 0, sizeof(before));
+		memset(&after, 0, sizeof(after));
+		hvpm_partition_stats(&vm->partition, &before);
+		KUNIT_EXPECT_FALSE_MSG(test, post_shortly(own, &input), "%u", i);
+		hvpm_partition_stats(&vm->partition, &after);
+		KUNIT_EXPECT_EQ_MSG(test, 0, memcmp(&before, &after, sizeof(before)),
+				    "%u", i);
+
+		input.connection_id = PORT;
+		input.message_type = 1;
+		input.payload_size = 1;
+		own->state = HVPM_STATUS_SUCCESS;
+		own->payload = &payload;
+		hvpm_partition_set_state(&vm->partition, true);
+		memset(own->slot, 0, sizeof(own->slot));
+		hvpm_vp_scan(&own->vp);
+		memset(own->slot, 0, sizeof(own->slot));
+		KUNIT_EXPECT_TRUE_MSG(test, post_shortly(own, &input), "%u", i);
+		memset(own->slot, 0, sizeof(own->slot));
+	}
+}
+
+/* With its only buffer queued for another VP, a port has none for the short way. */
+static void short_way_without_a_buffer(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 2);
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.message_type = 1,
+	};
+	struct hvpm_buffer *buffer;
+	struct hvpm_port *port;
+	u8 payload = 7;
+
+	vm->vp[0].payload = &payload;
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 1);
+	port = fake_port(vm, PORT);
+	rcu_read_lock();
+	buffer = hvpm_port_take_buffer(port);
+	rcu_read_unlock();
+	KUNIT_ASSERT_NOT_NULL(test, buffer);
+	KUNIT_EXPECT_FALSE(test, post_shortly(&vm->vp[0], &input));
+	KUNIT_EXPECT_EQ(test, 0U, vm->vp[0].slot[SINT].type);
+	hvpm_port_give_buffer(buffer);
+	KUNIT_EXPECT_TRUE(test, post_shortly(&vm->vp[0], &input));
+	/* It was in use, for a moment. */
+	KUNIT_EXPECT_EQ(test, 1,
+			atomic_read(&port->buffers.high_water));
+}
+
+/* What is sorted keeps only its own SINT from the short way, what has arrived any. */
+static void short_way_behind_arrivals(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct fake_vp *own = &vm->vp[0];
+	struct hvpm_post_input input = {
+		.message_type = 1,
+	};
+	unsigned int sint, i;
+	u8 payload = 7;
+
+	own->payload = &payload;
+	for (sint = 1; sint <= 2; sint++)
+		fake_channel_vp(test, vm, vm, sint, 0, sint, 0);
+	/* One goes to its slot, and one stays. */
+	input.connection_id = 2;
+	for (i = 0; i < 2; i++)
+		KUNIT_EXPECT_EQ(test, HVPM_STATUS_SUCCESS,
+				hvpm_post(&vm->partition, &input));
+	input.connection_id = 1;
+	KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
+	hvpm_vp_scan(&own->vp);
+	KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
+	own->slot[1].type = 0;
+	input.connection_id = 2;
+	own->slot[2].type = 0;
+	KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
+	hvpm_vp_scan(&own->vp);
+	own->slot[2].type = 0;
+	KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
+}
+
+/* A strict partition looks at the reserved word by the short way, too. */
+static void short_way_reserved(struct kunit *test)
+{
+	struct fake_partition *vm =
+		fake_partition_flags(test, 1, HV_POSTMSG_PARTITION_STRICT_RESERVED);
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.reserved = 1,
+		.message_type = 1,
+	};
+	u8 payload = 7;
+
+	vm->vp[0].payload = &payload;
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	KUNIT_EXPECT_FALSE(test, post_shortly(&vm->vp[0], &input));
+	input.reserved = 0;
+	KUNIT_EXPECT_TRUE(test, post_shortly(&vm->vp[0], &input));
+}
+
+/* What a VP remembers of a connection ends with any connection of its partition. */
+static void last_connection(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.message_type = 1,
+	};
+	struct fake_vp *own = &vm->vp[0];
+	unsigned int round;
+	u8 payload = 7;
+
+	own->payload = &payload;
+	for (round = 0; round < 3; round++) {
+		fake_channel_vp(test, vm, vm, PORT, 0, SINT + round, 0);
+		KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
+		KUNIT_EXPECT_EQ(test, 1U, own->slot[SINT + round].type);
+		own->slot[SINT + round].type = 0;
+		KUNIT_EXPECT_EQ(test, 0,
+				hvpm_connection_delete(&vm->partition, PORT));
+		KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
+		KUNIT_EXPECT_EQ(test, HVPM_STATUS_INVALID_CONNECTION_ID,
+				hvpm_post(&vm->partition, &input));
+		KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, PORT));
+	}
+	/* A dead partition has its connections for a while. */
+	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
+	KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
+	own->slot[SINT].type = 0;
+	WRITE_ONCE(vm->partition.dead, true);
+	KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
+	WRITE_ONCE(vm->partition.dead, false);
+}
+
+static void twin_channel(struct kunit *test, struct fake_partition *vm, u32 id)
+{
+	const struct hvpm_port_spec spec = {
+		.id = id,
+		.type = id == 5 ? HV_POSTMSG_PORT_EVENT : HV_POSTMSG_PORT_MESSAGE,
+		.sint = id == 2 ? SINT + 1 : SINT,
+		.target_vp = id == 3 ? FAKE_INDEX + 1 :
+			     id == 4 ? HV_POSTMSG_ANY_VP : FAKE_INDEX,
+		.buffers = id == 5 ? 0 : id,
+	};
+
+	if (!fake_port(vm, id))
+		fake_channel(test, vm, vm, &spec);
+}
+
+/*
+ * Of two partitions with the same fate one posts by the short way where it can.  Both
+ * look at their queues behind each post, as a VP does before it enters the guest;
+ * nobody can tell which is which.
+ */
+static void twin_of_a_post(struct kunit *test)
+{
+	struct fake_partition *twin[2] = {
+		fake_partition(test, 2), fake_partition(test, 2),
+	};
+	struct hv_postmsg_partition_stats stats[2];
+	unsigned int i, id, round, shortly = 0;
+	enum hvpm_status status[2];
+	struct hvpm_post_input input;
+	u32 what, value;
+
+	for (round = 0; round < 20000; round++) {
+		what = fake_random(test, 100);
+		value = fake_random(test, U32_MAX);
+		id = value % 2 ? 1 + value / 2 % 2 : value / 2 % 6;
+		memset(&input, 0, sizeof(input));
+		input.connection_id = id;
+		input.reserved = value;
+		input.message_type = fake_random(test, 20) ? 1 + value % 1000 :
+				     value & 0x80000000;
+		input.payload_size = fake_random(test, 243);
+		for (i = 0; i < sizeof(input.payload); i++)
+			input.payload[i] = fake_random(test, 256);
+
+		for (i = 0; i < 2; i++) {
+			struct hvpm_partition *partition = &twin[i]->partition;
+			struct fake_vp *own = &twin[i]->vp[0];
+
+			status[i] = HVPM_STATUS_SUCCESS;
+			switch (what) {
+			case 0:
+				hvpm_partition_set_state(partition, value % 4);
+				break;
+			case 1:
+				own->state = value % 4 ? HVPM_STATUS_SUCCESS :
+					     HVPM_STATUS_INVALID_SYNIC_STATE;
+				break;
+			case 2:
+				own->timers = value % 2 ? BIT(SINT) : 0;
+				break;
+			case 3:
+				own->sint[SINT] = FAKE_VECTOR |
+					(value % 2 ? HVPM_SINT_MASKED : 0);
+				break;
+			case 4:
+				hvpm_connection_delete(partition, id);
+				hvpm_port_delete(partition, id);
+				break;
+			case 5 ... 9:
+				if (id)
+					twin_channel(test, twin[i], id);
+				break;
+			case 10:
+				hvpm_vp_reset(&own->vp);
+				break;
+			case 11 ... 40:
+				own->slot[SINT + value % 2].type = 0;
+				hvpm_vp_scan(&own->vp);
+				break;
+			case 41 ... 45:
+				twin[i]->vp[1].slot[SINT].type = 0;
+				hvpm_vp_scan(&twin[i]->vp[1].vp);
+				break;
+			default:
+				/* Emptied, and EOM yet to be written. */
+				if (value & 0x300)
+					own->slot[SINT + value / 4 % 2].type = 0;
+				own->payload = value % 16 ? input.payload : NULL;
+				if (!i && post_shortly(own, &input))
+					shortly++;
+				else
+					status[i] = hvpm_post(partition, &input);
+				hvpm_vp_scan(&own->vp);
+			}
+			memset(&stats[i], 0, sizeof(stats[i]));
+			hvpm_partition_stats(partition, &stats[i]);
+		}
+
+		KUNIT_ASSERT_EQ_MSG(test, status[0], status[1], "round %u", round);
+		KUNIT_ASSERT_EQ_MSG(test, 0, memcmp(&stats[0], &stats[1],
+						    sizeof(stats[0])),
+				    "round %u", round);
+		for (i = 0; i < 2; i++) {
+			KUNIT_ASSERT_EQ_MSG(test, 0,
+					    memcmp(twin[0]->vp[i].slot,
+						   twin[1]->vp[i].slot,
+						   sizeof(twin[0]->vp[i].slot)),
+					    "round %u", round);
+			KUNIT_ASSERT_EQ_MSG(test, twin[0]->vp[i].interrupts,
+					    twin[1]->vp[i].interrupts,
+					    "round %u", round);
+		}
+	}
+	KUNIT_EXPECT_GT(test, shortly, 400U);
+}
+
 /* --- host posts that wait --- */
 
 struct host_post {
@@ -835,6 +1177,12 @@ static struct kunit_case post_cases[] = {
 	KUNIT_CASE(any_vp_prefers_idle),
 	KUNIT_CASE(any_vp_least_queued),
 	KUNIT_CASE(any_vp_preferred),
+	KUNIT_CASE(short_way_barred),
+	KUNIT_CASE(short_way_without_a_buffer),
+	KUNIT_CASE(short_way_behind_arrivals),
+	KUNIT_CASE(short_way_reserved),
+	KUNIT_CASE(last_connection),
+	KUNIT_CASE(twin_of_a_post),
 	KUNIT_CASE(nonblock),
 	KUNIT_CASE(nonblock_beside_a_wait),
 	KUNIT_CASE(wait_delivery),

@@ -1140,14 +1140,6 @@ static void expect_taken(struct hvpm_vp *vp, uint64_t sequence,
 }
 
 /* The guest posts to itself, by way of port SELF. */
-#define SELF		31
-
-static void connect_to_self(struct _test_data_slot *self)
-{
-	hvpm_create_port(self->partition, SELF, 0, SINT, 0, 0);
-	hvpm_join(self->partition, CONNECTION, self->partition, SELF);
-}
-
 static void fill_guest_post(struct hvpm_vp *vp, uint64_t sequence)
 {
 	struct hvpm_input *input;
@@ -1366,16 +1358,15 @@ TEST_F(slot, access_goes_before_the_type)
 	unsigned int round;
 	sites_t failed = 0;
 
-	connect_to_self(self);
 	sem_init(&intruder.go, 0, 0);
 	sem_init(&intruder.done, 0, 0);
 	ASSERT_EQ(0, pthread_create(&intruder.thread, NULL, intrude, &intruder));
 	ASSERT_EQ(0, pthread_setschedparam(intruder.thread, SCHED_FIFO, &param));
 	for (round = 0; round < 20000 && !(failed & type); round++) {
-		fill_guest_post(vp, round);
+		POST(round);
 		/* From 0 to 8 ms, again and again. */
 		intruder.delay = round * 20000 % 8000000;
-		vp->guest->command = HVPM_HYPERCALL;
+		vp->guest->command = HVPM_NOP;
 		sem_post(&intruder.go);
 		/* What its failing is: KVM found the guest's page read-only. */
 		while (__vcpu_run(vp->vcpu) && errno == EFAULT) {
@@ -1385,7 +1376,6 @@ TEST_F(slot, access_goes_before_the_type)
 		}
 		sem_wait(&intruder.done);
 		protect_slots(vp, PROT_READ | PROT_WRITE);
-		ASSERT_EQ(HV_STATUS_SUCCESS, vp->guest->result[0]);
 		failed |= failed_sites();
 		expect_taken(vp, round, 1);
 	}

@@ -10,6 +10,7 @@
 
 #define PORT		7
 #define CONNECTION	9
+#define SELF		8
 #define SINT		2
 #define TYPE		1
 #define SIZE		64
@@ -104,6 +105,13 @@ static inline uint32_t post_to(struct _test_data_slot *self,
 		usleep(1000);						\
 	}								\
 } while (0)
+
+/* A port of the VP that may post to it by itself. */
+static inline void connect_to_self(struct _test_data_slot *self)
+{
+	hvpm_create_port(self->partition, SELF, 0, SINT, 0, 0);
+	hvpm_join(self->partition, CONNECTION, self->partition, SELF);
+}
 
 /* What a guest does that forgets about MessagePending. */
 static inline void empty_slot(struct hvpm_vp *vp, unsigned int sint)

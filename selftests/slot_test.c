@@ -4,7 +4,7 @@
  *
  * A host process posts; a guest with two VPs receives, a step at a time.
  */
-#include "slot.h"
+#include "smm.h"
 
 #include "apic.h"
 
@@ -983,11 +983,7 @@ TEST_F(slot, init_empties_the_queue)
 
 /* --- system management mode --- */
 
-#define SMRAM_GPA	0x1000000
-#define SMRAM_SLOT	((1 << 16) | 1)
-#define SMRAM_PAGES	16
 #define SMRAM_SIM	(SMRAM_GPA + 0x1000)
-#define SMM_PORT	0xe
 
 /* Stays in SMM, exiting over and over, until it reads 1. */
 static const uint8_t smi_handler[] = {
@@ -998,46 +994,6 @@ static const uint8_t smi_handler[] = {
 	0x0f, 0xaa,		/* rsm */
 };
 
-/* SMRAM is memory of KVM's second address space. */
-static uint8_t *create_smram(struct _test_data_slot *self)
-{
-	struct kvm_vm *vm = self->vm->vm;
-	uint8_t *smram;
-
-	vm_userspace_mem_region_add(vm, VM_MEM_SRC_ANONYMOUS, SMRAM_GPA,
-				    SMRAM_SLOT, SMRAM_PAGES, 0);
-	vm_phy_pages_alloc(vm, SMRAM_PAGES, SMRAM_GPA, SMRAM_SLOT);
-	smram = addr_gpa2hva(vm, SMRAM_GPA);
-	memset(smram, 0, SMRAM_PAGES * 4096);
-	memcpy(smram + 0x8000, smi_handler, sizeof(smi_handler));
-	vcpu_set_msr(self->vp->vcpu, MSR_IA32_SMBASE, SMRAM_GPA);
-	return smram;
-}
-
-/* Run until the handler exits again, which then reads @value. */
-static void run_in_smm(struct _test_data_slot *self, uint8_t value,
-		       struct __test_metadata *_metadata)
-{
-	struct kvm_run *run = self->vp->vcpu->run;
-
-	ASSERT_EQ(UCALL_NONE, hvpm_vp_run(self->vp, NULL));
-	ASSERT_EQ(KVM_EXIT_IO, run->exit_reason);
-	ASSERT_EQ(SMM_PORT, run->io.port);
-	*((uint8_t *)run + run->io.data_offset) = value;
-}
-
-static void enter_smm(struct _test_data_slot *self, struct __test_metadata *_metadata)
-{
-	struct kvm_vcpu_events events;
-
-	vcpu_events_get(self->vp->vcpu, &events);
-	events.smi.pending = 1;
-	events.flags |= KVM_VCPUEVENT_VALID_SMM;
-	vcpu_events_set(self->vp->vcpu, &events);
-	self->vp->guest->command = HVPM_NOP;
-	run_in_smm(self, 0, _metadata);
-}
-
 TEST_F(slot, sim_page_in_smram)
 {
 	uint8_t *smram, *copy = malloc(SMRAM_PAGES * 4096);
@@ -1045,7 +1001,7 @@ TEST_F(slot, sim_page_in_smram)
 
 	if (!kvm_check_cap(KVM_CAP_X86_SMM))
 		SKIP(return, "no system management mode in this KVM");
-	smram = create_smram(self);
+	smram = create_smram(self, smi_handler, sizeof(smi_handler));
 	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, SMRAM_SIM | HV_SYNIC_SIMP_ENABLE);
 
 	enter_smm(self, _metadata);
@@ -1081,7 +1037,7 @@ TEST_F(slot, sim_page_under_smram)
 
 	if (!kvm_check_cap(KVM_CAP_X86_SMM))
 		SKIP(return, "no system management mode in this KVM");
-	smram = create_smram(self);
+	smram = create_smram(self, smi_handler, sizeof(smi_handler));
 	/* Not through the library, which knows one region per address. */
 	under = mmap(NULL, SMRAM_PAGES * 4096, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

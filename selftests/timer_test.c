@@ -245,6 +245,20 @@ TEST_F(slot, fresh_header_timer_waits)
 	EXPECT_INTERRUPTS(self->vp, 2 * TIMERS);
 }
 
+/* The same, where the message comes from the VP itself. */
+TEST_F(slot, fresh_header_timer_of_the_poster)
+{
+	connect_to_self(self);
+	set_auto_eoi(self->vp, SINT);
+	make_wait(self->vp, 0, SINT);
+	ASSERT_EQ(HV_STATUS_SUCCESS,
+		  hvpm_vp_post(self->vp, CONNECTION, TYPE, SIZE, 0, 0));
+	EXPECT_SLOT(self->vp, SINT, 0, true);
+	EXPECT_TAKE(self->vp, SINT, 0);
+	EXPECT_TIMER(self->vp, SINT, 0, false);
+	EXPECT_TAKE_TIMER(self->vp, SINT, 0);
+}
+
 TEST_F(slot, fresh_header_timer_of_another_sint)
 {
 	set_auto_eoi(self->vp, SINT);

@@ -19,12 +19,14 @@ cd "$(dirname "$0")" || exit 1
 
 livepatch=/sys/kernel/livepatch/patch_owner
 
-# What the module hooks: as one who may redirect, whom there is but one of, and as
-# one who looks.
-replaced="kvm_hv_hypercall kvm_hv_process_stimers kvm_hv_set_msr_common kvm_vcpu_block
-	kvm_vcpu_halt kvm_vcpu_reset"
+# What the module hooks: called directly by the call site, as a BPF trampoline is,
+# whom there is but one of; as one who may redirect, whom there is but one of, and not
+# beside the former; and as one who looks.
+direct="kvm_hv_hypercall"
+replaced="kvm_hv_process_stimers kvm_hv_set_msr_common kvm_vcpu_block kvm_vcpu_halt
+	kvm_vcpu_reset"
 observed="kvm_apic_set_eoi_accelerated kvm_hv_synic_send_eoi"
-functions=$(echo $replaced $observed)
+functions=$(echo $replaced $observed $direct)
 
 # --- users: attach_USER FUNCTION..., counts_USER, detach_USER ---
 
@@ -319,26 +321,26 @@ shares()
 	./hold plain
 }
 
-# excludes USER: where the module replaces a function, it or the user has it; where
-# the module observes, both.
+# excludes USER FUNCTION...: the module or the user has each of them.
 excludes()
 {
-	for function in $replaced; do
-		attach "$1" "$function" || return
+	user=$1
+	shift
+	for function in "$@"; do
+		attach "$user" "$function" || return
 		load_refused "$function" || return
-		sees "$1" plain || return
-		"detach_$1"
+		sees "$user" plain || return
+		"detach_$user"
 	done
 	load || return
-	for function in $replaced; do
-		! "attach_$1" "$function" ||
-			why "$1 takes $function away" || return
-		grep -q "busy" error || why "not by EBUSY: $(cat error)" || return
+	for function in "$@"; do
+		! "attach_$user" "$function" ||
+			why "$user takes $function away" || return
+		[ -z "$bpf" ] || detach_bpf 2>>bpf.log
+		cat error bpf.log 2>/dev/null | grep -q "busy" ||
+			why "not by EBUSY: $(cat error bpf.log)" || return
 	done
-	./hold all && unload || return
-	for function in $observed; do
-		shares "$1" "$function" || return
-	done
+	./hold all && unload
 }
 
 # A user that cannot be had here is a skipped case.
@@ -347,9 +349,20 @@ share()
 	shares "$@" || [ -n "$skipped" ]
 }
 
+# One who may redirect shares where the module observes.
 exclude()
 {
-	excludes "$@" || [ -n "$skipped" ]
+	excludes "$1" $direct $replaced || [ -n "$skipped" ] || return
+	for function in $observed; do
+		shares "$1" "$function" || [ -n "$skipped" ] || return
+	done
+}
+
+# A BPF program, where the module is not called directly.
+share_bpf()
+{
+	shares "$1" $replaced $observed && excludes "$1" $direct ||
+		[ -n "$skipped" ]
 }
 
 # Words, sorted, on one line.
@@ -363,6 +376,13 @@ case_functions_are_known()
 {
 	load || return
 	list=$tracing/enabled_functions
+	found=$(awk '$2 == "[kvm]" {
+		for (i = 4; i <= NF && $i !~ /[a-z]/; i++)
+			if ($i == "D")
+				print $1
+	}' $list)
+	[ "$(sorted $found)" = "$(sorted $direct)" ] ||
+		why "called directly:" $found || return
 	found=$(sed -n 's/^\(kvm_[a-z_]*\) \[kvm\] ([0-9]*) *I .*/\1/p' $list)
 	[ "$(sorted $found)" = "$(sorted $replaced)" ] ||
 		why "replaced:" $found || return
@@ -408,21 +428,22 @@ case_fprobe_return()
 
 case_bpf_fentry()
 {
-	share fentry
+	share_bpf fentry
 }
 
 case_bpf_fexit()
 {
-	share fexit
+	share_bpf fexit
 }
 
-# All that can be had, on top of each other.
+# All that can be had, on top of each other.  What fexit is not attached to comes last
+# in the list, whose order is that of all counts.
 case_all_who_share()
 {
 	attach function $functions && attach kretprobe $functions || return
 	load || return
 	[ ! -e /sys/kernel/btf/kvm ] || {
-		attach fexit $functions && sees fexit all || return
+		attach fexit $replaced $observed && sees fexit all || return
 	}
 	sees function all && sees kretprobe all && unload || return
 	sees function plain && sees kretprobe plain

@@ -10,6 +10,7 @@
 
 /* arch/x86/kvm/lapic.h, the same in 6.1 and 6.12 */
 void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
+int kvm_lapic_find_highest_irr(struct kvm_vcpu *vcpu);
 
 /**
  * hvpm_kvm_protected - is memory or state of a VM closed to the host?

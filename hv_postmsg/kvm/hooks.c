@@ -7,6 +7,11 @@
  * then is the call sent to a replacement.  Calls of VMs that are not attached run
  * KVM's code untouched.
  *
+ * kvm_hv_hypercall() is the one that every hypercall of every VM pays for.  ftrace
+ * saves and restores all registers around a callback, which is most of that; its
+ * call site calls this module directly instead.  There can be one such user of a
+ * function: a BPF trampoline is another, and a live patch would be, too.
+ *
  * The replacements that may sleep work on a partition under the VM's own SRCU,
  * for which detaching waits, and run as a whole under hooks_srcu, for which
  * unloading waits.
@@ -26,6 +31,7 @@
 
 #include "../compat/kvm_host.h"
 #include "../post.h"
+#include "entry.h"
 #include "hooks.h"
 #include "redirect.h"
 #include "vcpu.h"
@@ -110,26 +116,23 @@ static __always_inline bool vcpu_has_queued(const struct kvm_vcpu *vcpu)
  * and the exit completed as if the VMM had given it.
  */
 
-/*
- * The call code is in RCX of a 64-bit caller and in RAX of another.  Which this is
- * KVM's body finds out; a call with the code in the wrong register only takes the
- * longer way to KVM's own answer.
- */
-static __always_inline bool decide_hypercall(const struct pt_regs *regs)
+/* The compiler is not to clear what is overwritten at once. */
+static noinline enum hvpm_status post_copy(struct hvpm_vm *vm,
+					   struct kvm_vcpu *vcpu, u64 gpa)
 {
-	struct kvm_vcpu *vcpu = regs_vcpu(regs);
+	struct hvpm_post_input input __uninitialized;
 
-	if ((u16)vcpu->arch.regs[VCPU_REGS_RCX] != HVPM_CALL_POST_MESSAGE &&
-	    (u16)vcpu->arch.regs[VCPU_REGS_RAX] != HVPM_CALL_POST_MESSAGE)
-		return false;
-	return hvpm_vm_find(vcpu->kvm);
+	if (kvm_vcpu_read_guest_page(vcpu, gpa_to_gfn(gpa), &input,
+				     offset_in_page(gpa), sizeof(input)))
+		return HVPM_STATUS_INVALID_ALIGNMENT;
+	return hvpm_post(&vm->partition, &input);
 }
 
 static enum hvpm_status post(struct hvpm_vm *vm, struct kvm_vcpu *vcpu,
 			     u64 control, u64 gpa)
 {
-	struct hvpm_post_input input;
 	enum hvpm_status status;
+	struct hvpm_vp *own;
 
 	if (vm->partition.flags & HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE &&
 	    !(vcpu->arch.hyperv->cpuid_cache.features_ebx & CPUID_POST_MESSAGES))
@@ -138,10 +141,11 @@ static enum hvpm_status post(struct hvpm_vm *vm, struct kvm_vcpu *vcpu,
 	status = hvpm_post_check_call(control, gpa);
 	if (status)
 		return status;
-	if (kvm_vcpu_read_guest_page(vcpu, gpa_to_gfn(gpa), &input,
-				     offset_in_page(gpa), sizeof(input)))
-		return HVPM_STATUS_INVALID_ALIGNMENT;
-	return hvpm_post(&vm->partition, &input);
+	/* Pairs with the release in hvpm_vcpu_add(). */
+	own = smp_load_acquire(&vm->vcpu_vps[vcpu->vcpu_idx]);
+	if (own && hvpm_vcpu_post_to_itself(own, gpa))
+		return HVPM_STATUS_SUCCESS;
+	return post_copy(vm, vcpu, gpa);
 }
 
 static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
@@ -185,23 +189,40 @@ static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 	return complete(vcpu);
 }
 
-static int replace_hypercall(struct kvm_vcpu *vcpu)
+/* Not part of what each hypercall of any VM goes through. */
+static noinline int take_post(struct kvm_vcpu *vcpu)
 {
-	struct hvpm_vm *vm;
-	int idx, ret;
+	struct hvpm_vm *vm = find_vm(vcpu);
+	int ret;
 
-	idx = srcu_read_lock(&hooks_srcu);
+	if (!vm)
+		return HVPM_NOT_TAKEN;
 	ret = static_call(body_hypercall)(vcpu);
-	if (!ret) {
-		vm = find_vm(vcpu);
-		if (vm)
-			ret = answer(vm, vcpu);
-	}
-	srcu_read_unlock(&hooks_srcu, idx);
-	return ret;
+	return ret ?: answer(vm, vcpu);
 }
 
-DEFINE_CALLBACK(on_hypercall, decide_hypercall, replace_hypercall)
+/**
+ * hvpm_take_hypercall - answer a hypercall if it is ours
+ * @vcpu: the vCPU
+ *
+ * The call code is in RCX of a 64-bit caller and in RAX of another.  Which this is
+ * KVM's body finds out; a call with the code in the wrong register only takes the
+ * longer way to KVM's own answer.
+ *
+ * This is not under hooks_srcu: whoever is here has not slept, or has found a
+ * partition, with the VM's SRCU held, which KVM holds until its function returns.
+ * While that is so the partition is not detached, and the module not unloaded.
+ *
+ * Context: in KVM_RUN; may sleep.
+ * Return: what kvm_hv_hypercall() returns; HVPM_NOT_TAKEN: let it go on.
+ */
+int hvpm_take_hypercall(struct kvm_vcpu *vcpu)
+{
+	if ((u16)vcpu->arch.regs[VCPU_REGS_RCX] != HVPM_CALL_POST_MESSAGE &&
+	    (u16)vcpu->arch.regs[VCPU_REGS_RAX] != HVPM_CALL_POST_MESSAGE)
+		return HVPM_NOT_TAKEN;
+	return take_post(vcpu);
+}
 
 /*
  * void kvm_hv_process_stimers(struct kvm_vcpu *vcpu)
@@ -416,7 +437,10 @@ DEFINE_CALLBACK(on_eoi_accelerated, observe_eoi_accelerated, NULL)
 #define REPLACE	(FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT)
 #define OBSERVE	FTRACE_OPS_FL_PERMANENT
 
-/* In the order in which they are installed; removed in the reverse order. */
+/*
+ * In the order in which they are installed; removed in the reverse order.  ftrace makes
+ * a direct user no permanent one: while it is there, others have to be.
+ */
 static struct hvpm_redirect hooks[] = {
 	{
 		.name = "kvm:kvm_hv_process_stimers",
@@ -444,7 +468,7 @@ static struct hvpm_redirect hooks[] = {
 		.ops = { .func = on_eoi_accelerated, .flags = OBSERVE },
 	}, {
 		.name = "kvm:kvm_hv_hypercall",
-		.ops = { .func = on_hypercall, .flags = REPLACE },
+		.direct = hvpm_hypercall_entry,
 		.set_body = set_body_hypercall,
 	},
 };
@@ -489,7 +513,9 @@ int hvpm_hooks_install(void)
 /**
  * hvpm_hooks_remove - unhook KVM
  *
- * No VM is attached.  On return no task is in this module's code.
+ * No VM is attached.  On return no task is in this module's code, but one that
+ * answers a hypercall for a partition that has ended: hvpm_partition_cleanup() waits
+ * for that.
  *
  * Context: may sleep.
  */

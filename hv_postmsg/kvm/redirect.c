@@ -63,7 +63,11 @@ int hvpm_redirect_install(struct hvpm_redirect *redirect)
 		redirect->set_body((void *)(redirect->site +
 					    MCOUNT_INSN_SIZE));
 
-	ret = register_ftrace_function(&redirect->ops);
+	if (redirect->direct)
+		ret = register_ftrace_direct(&redirect->ops,
+					     (unsigned long)redirect->direct);
+	else
+		ret = register_ftrace_function(&redirect->ops);
 	if (ret) {
 		pr_err("cannot hook %s: %d%s\n", redirect->name, ret,
 		       ret == -EBUSY ?
@@ -78,14 +82,19 @@ int hvpm_redirect_install(struct hvpm_redirect *redirect)
  * hvpm_redirect_remove - unhook a function
  * @redirect: an installed hook
  *
- * On return the callback does not run any more; a task may still be in the
- * function it was sent to.
+ * On return the callback does not run any more, or the call site does not call; a
+ * task may still be in the function it was sent to.
  *
  * Context: may sleep.
  */
 void hvpm_redirect_remove(struct hvpm_redirect *redirect)
 {
-	WARN_ON(unregister_ftrace_function(&redirect->ops));
+	if (redirect->direct)
+		WARN_ON(unregister_ftrace_direct(&redirect->ops,
+						 (unsigned long)redirect->direct,
+						 false));
+	else
+		WARN_ON(unregister_ftrace_function(&redirect->ops));
 	/* Taking the address out of the filter instead would need memory. */
 	ftrace_free_filter(&redirect->ops);
 }

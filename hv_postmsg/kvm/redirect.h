@@ -13,6 +13,7 @@
  * @name: the function, as "kvm:function"
  * @ops: the hook; its callback decides for each call.  Without
  *	FTRACE_OPS_FL_IPMODIFY it only observes
+ * @direct: what the function's call site calls instead, nothing saved; NULL: @ops
  * @set_body: tell the static call that runs KVM's function behind its call site
  *	where that is; NULL where none does
  * @site: address of the function's ftrace call site, valid while hooked
@@ -20,6 +21,7 @@
 struct hvpm_redirect {
 	const char *name;
 	struct ftrace_ops ops;
+	void (*direct)(void);
 	void (*set_body)(void *body);
 	unsigned long site;
 };

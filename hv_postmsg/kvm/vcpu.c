@@ -3,9 +3,13 @@
  * vCPU: guest memory, wake-up, SINT registers, interrupt.
  */
 #include <asm/apicdef.h>
+#include <linux/fault-inject-usercopy.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "../port.h"
+#include "../post.h"
+#include "../slot.h"
 #include "vcpu.h"
 #include "vm.h"
 
@@ -45,29 +49,58 @@ static void vcpu_kick(struct hvpm_vp *vp)
 }
 
 /*
+ * Find a page in the VMM's memory, in address space 0, where it may be written.
+ * KVM counts the changes of its memslots: what was found is true until the count
+ * is another one.  The caller holds the VM's SRCU, which keeps that so.
+ */
+static __always_inline u8 __user *page_address_of(struct kvm *kvm, gpa_t page,
+						  struct gfn_to_hva_cache *cache)
+{
+	const struct kvm_memslots *slots =
+		srcu_dereference(kvm->memslots[0], &kvm->srcu);
+
+	/* KVM counts up with a plain store, in slots that are in use already. */
+	if (cache->memslot && cache->gpa == page &&
+	    cache->generation == READ_ONCE(slots->generation))
+		return (u8 __user *)cache->hva;
+
+	if (kvm_gfn_to_hva_cache_init(kvm, cache, page, PAGE_SIZE)) {
+		/* What is left in it is an error's address beside the last page. */
+		cache->memslot = NULL;
+		return NULL;
+	}
+	return (u8 __user *)cache->hva;
+}
+
+/*
  * Address of a message slot in the VMM's memory.  Always in address space 0: the
  * forms of KVM's accessors that take a vCPU follow it into SMRAM, where a guest
  * kernel must not be able to have anything written.
  */
-static u8 __user *slot_address(struct hvpm_vp *vp, unsigned int sint,
-			       gfn_t *gfn)
+static __always_inline u8 __user *slot_address(struct hvpm_vp *vp, unsigned int sint)
 {
+	struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
 	u64 simp = READ_ONCE(vp_synic(vp)->msg_page);
-	unsigned long hva;
+	u8 __user *page;
 
-	*gfn = simp >> PAGE_SHIFT;
-	hva = gfn_to_hva(to_vcpu(vp)->kvm, *gfn);
-	if (kvm_is_error_hva(hva))
-		return NULL;
-	return (u8 __user *)hva + sint * sizeof(struct hv_postmsg_message);
+	page = page_address_of(own->vcpu->kvm, simp & PAGE_MASK, &own->slots);
+	return page ? page + sint * sizeof(struct hv_postmsg_message) : NULL;
+}
+
+/* Behind a write to what slot_address() has just found. */
+static void mark_slots_dirty(struct hvpm_vp *vp)
+{
+	struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
+
+	if (kvm_slot_dirty_track_enabled(own->slots.memslot))
+		mark_page_dirty_in_slot(own->vcpu->kvm, own->slots.memslot,
+					gpa_to_gfn(own->slots.gpa));
 }
 
 static int vcpu_read_header(struct hvpm_vp *vp, unsigned int sint, u64 *header)
 {
-	u8 __user *slot;
-	gfn_t gfn;
+	u8 __user *slot = slot_address(vp, sint);
 
-	slot = slot_address(vp, sint, &gfn);
 	if (!slot)
 		return -EFAULT;
 	return get_user(*header, (u64 __user *)slot);
@@ -75,18 +108,16 @@ static int vcpu_read_header(struct hvpm_vp *vp, unsigned int sint, u64 *header)
 
 static int vcpu_set_pending(struct hvpm_vp *vp, unsigned int sint)
 {
+	u8 __user *slot = slot_address(vp, sint);
 	const u8 pending = 1;
-	u8 __user *slot;
-	gfn_t gfn;
 	int ret;
 
-	slot = slot_address(vp, sint, &gfn);
 	if (!slot)
 		return -EFAULT;
 	ret = put_user(pending,
 		       slot + offsetof(struct hv_postmsg_message, flags));
 	if (!ret)
-		mark_page_dirty(to_vcpu(vp)->kvm, gfn);
+		mark_slots_dirty(vp);
 	return ret;
 }
 
@@ -96,15 +127,12 @@ static int vcpu_write_message(struct hvpm_vp *vp, unsigned int sint,
 	const size_t skip = sizeof(message->type);
 	size_t size = offsetof(struct hv_postmsg_message, payload) +
 		      message->payload_size;
-	u8 __user *slot;
-	gfn_t gfn;
-	int ret;
+	u8 __user *slot = slot_address(vp, sint);
+	int ret = 0;
 
-	slot = slot_address(vp, sint, &gfn);
 	if (!slot)
 		return -EFAULT;
 
-	ret = 0;
 	if (copy_to_user(slot + skip, (const u8 *)message + skip, size - skip)) {
 		ret = -EFAULT;
 	} else {
@@ -116,14 +144,20 @@ static int vcpu_write_message(struct hvpm_vp *vp, unsigned int sint,
 		ret = put_user(message->type, (u32 __user *)slot);
 	}
 	/* Also when it failed half way: some bytes may have been written. */
-	mark_page_dirty(to_vcpu(vp)->kvm, gfn);
+	mark_slots_dirty(vp);
 	return ret;
 }
 
 static bool vcpu_timer_waits(struct hvpm_vp *vp, unsigned int sint)
 {
 	struct kvm_vcpu_hv *hv_vcpu = to_vcpu(vp)->arch.hyperv;
-	unsigned int i;
+	unsigned int i, waiting = 0;
+
+	/* Mostly none waits for anything. */
+	for (i = 0; i < ARRAY_SIZE(hv_vcpu->stimer); i++)
+		waiting |= hv_vcpu->stimer[i].msg_pending;
+	if (!waiting)
+		return false;
 
 	for (i = 0; i < ARRAY_SIZE(hv_vcpu->stimer); i++) {
 		struct kvm_vcpu_hv_stimer *stimer = &hv_vcpu->stimer[i];
@@ -135,6 +169,15 @@ static bool vcpu_timer_waits(struct hvpm_vp *vp, unsigned int sint)
 	return false;
 }
 
+static bool has_index(const struct kvm_vcpu *vcpu, u32 index)
+{
+	const struct kvm_vcpu_hv *hv_vcpu = READ_ONCE(vcpu->arch.hyperv);
+
+	/* Until KVM keeps a VP index, it is the vCPU's own. */
+	return index == (hv_vcpu ? READ_ONCE(hv_vcpu->vp_index) :
+				   vcpu->vcpu_idx);
+}
+
 static u64 vcpu_sint(struct hvpm_vp *vp, unsigned int sint)
 {
 	return atomic64_read(&vp_synic(vp)->sint[sint]);
@@ -142,9 +185,66 @@ static u64 vcpu_sint(struct hvpm_vp *vp, unsigned int sint)
 
 static void vcpu_interrupt(struct hvpm_vp *vp, u8 vector)
 {
+	/* One that waits for the guest to take interrupts is not raised twice. */
+	if (kvm_lapic_find_highest_irr(to_vcpu(vp)) == vector)
+		return;
 	/* Attaching made sure that there is a local APIC. */
 	kvm_apic_send_ipi(to_vcpu(vp)->arch.apic,
 			  APIC_DEST_SELF | APIC_DM_FIXED | vector, 0);
+}
+
+/*
+ * The payload goes from where the guest has it to the slot, and is looked at by
+ * nobody on its way.  If half of it has been written, the slot is still empty.
+ */
+static bool vcpu_write_own(struct hvpm_vp *vp, const struct hvpm_port *port,
+			   const struct hvpm_post_head *head)
+{
+	const struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
+	u64 first = head->message_type | (u64)head->payload_size << 32;
+	struct hv_postmsg_message __user *slot;
+	u8 vector;
+	u32 type;
+
+	if (port->target_vp != vp->slot || !has_index(own->vcpu, vp->slot) ||
+	    vcpu_state(vp) != HVPM_STATUS_SUCCESS)
+		return false;
+	slot = (struct hv_postmsg_message __user *)slot_address(vp, port->sint);
+	/* A block in the same page may be in the way of what is written. */
+	if (!slot || own->slots.hva == own->input.hva)
+		return false;
+	if (vcpu_timer_waits(vp, port->sint))
+		first |= (u64)HVPM_MESSAGE_PENDING << 40;
+
+	__uaccess_begin();
+	unsafe_get_user(type, &slot->type, out_clean);
+	if (type)
+		goto out_clean;
+	unsafe_put_user((u64)port->id, &slot->port_id, out_clean);
+	__uaccess_end();
+	/* As __copy_to_user(), but that the kernel's memory is no part of it. */
+	if (should_fail_usercopy() ||
+	    copy_user_generic((__force void *)slot->payload,
+			      (__force void *)own->payload, head->payload_size))
+		goto out_dirty;
+	/* As in vcpu_write_message(): the type says that the rest is there. */
+	smp_wmb();
+	__uaccess_begin();
+	unsafe_put_user(first, (u64 __user *)slot, out);
+	__uaccess_end();
+	mark_slots_dirty(vp);
+	vector = hvpm_sint_vector(vcpu_sint(vp, port->sint));
+	if (vector)
+		vcpu_interrupt(vp, vector);
+	return true;
+out:
+	__uaccess_end();
+out_dirty:
+	mark_slots_dirty(vp);
+	return false;
+out_clean:
+	__uaccess_end();
+	return false;
 }
 
 static const struct hvpm_vp_ops vcpu_ops = {
@@ -153,6 +253,7 @@ static const struct hvpm_vp_ops vcpu_ops = {
 	.read_header = vcpu_read_header,
 	.set_pending = vcpu_set_pending,
 	.write_message = vcpu_write_message,
+	.write_own = vcpu_write_own,
 	.timer_waits = vcpu_timer_waits,
 	.sint = vcpu_sint,
 	.interrupt = vcpu_interrupt,
@@ -194,8 +295,66 @@ int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 			GFP_KERNEL_ACCOUNT);
 	if (ret)
 		kfree(new);
+	else
+		/* What it points to before; pairs with the acquire in post(). */
+		smp_store_release(&vm->vcpu_vps[vcpu->vcpu_idx], &new->vp);
 	/* Attaching and the vCPU's own thread may both have come here. */
 	return ret == -EBUSY ? 0 : ret;
+}
+
+/*
+ * Read the head of an input block, and note where its payload is; only if both can
+ * be reached at once, and where a message could be written as well.
+ */
+static bool peek(struct hvpm_vcpu *own, gpa_t gpa, struct hvpm_post_head *head)
+{
+	u64 __user *block;
+	bool done = false;
+	u8 __user *page;
+	u64 *to;
+
+	static_assert(sizeof(*head) == 2 * sizeof(*to));
+
+	/* In SMM a vCPU sees other memory. */
+	if (kvm_arch_vcpu_memslots_id(own->vcpu))
+		return false;
+	page = page_address_of(own->vcpu->kvm, gpa & PAGE_MASK, &own->input);
+	if (!page)
+		return false;
+	block = (u64 __user *)(page + offset_in_page(gpa));
+	own->payload = (u8 __user *)(block + 2);
+
+	to = (u64 *)head;
+	__uaccess_begin();
+	unsafe_get_user(to[0], &block[0], out);
+	unsafe_get_user(to[1], &block[1], out);
+	done = true;
+out:
+	__uaccess_end();
+	return done;
+}
+
+/**
+ * hvpm_vcpu_post_to_itself - post by the short way, if all is as it mostly is
+ * @vp: VP of the vCPU on whose thread the call is made
+ * @gpa: where the input block is, aligned and inside one page
+ *
+ * Context: under the VM's SRCU; does not sleep.
+ * Return: true if the message was posted; false: nothing was done.
+ */
+bool hvpm_vcpu_post_to_itself(struct hvpm_vp *vp, gpa_t gpa)
+{
+	struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
+	struct hvpm_post_head head;
+	bool posted;
+
+	/* The core's RCU, and what keeps a page that is not there from sleeping. */
+	rcu_read_lock_sched();
+	pagefault_disable();
+	posted = peek(own, gpa, &head) && hvpm_post_to_itself(vp, &head);
+	pagefault_enable();
+	rcu_read_unlock_sched();
+	return posted;
 }
 
 /**
@@ -205,15 +364,6 @@ int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 void hvpm_vcpu_free(struct hvpm_vp *vp)
 {
 	kfree(container_of(vp, struct hvpm_vcpu, vp));
-}
-
-static bool has_index(const struct kvm_vcpu *vcpu, u32 index)
-{
-	const struct kvm_vcpu_hv *hv_vcpu = READ_ONCE(vcpu->arch.hyperv);
-
-	/* Until KVM keeps a VP index, it is the vCPU's own. */
-	return index == (hv_vcpu ? READ_ONCE(hv_vcpu->vp_index) :
-				   vcpu->vcpu_idx);
 }
 
 /**

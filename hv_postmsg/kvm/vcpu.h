@@ -18,13 +18,22 @@ struct hvpm_vm;
  *
  * @vp: the VP; its slot is the vCPU's index in the VM
  * @vcpu: the vCPU; valid as long as the VM is
+ * @slots: where the page of its message slots is.  The vCPU's thread only
+ * @input: where the page is that its last input block was in.  The vCPU's thread
+ *	only
+ * @payload: where the payload of that is, of a post that is being made.  The vCPU's
+ *	thread only
  */
 struct hvpm_vcpu {
 	struct hvpm_vp vp;
 	struct kvm_vcpu *vcpu;
+	struct gfn_to_hva_cache slots;
+	struct gfn_to_hva_cache input;
+	u8 __user *payload;
 };
 
 int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu);
+bool hvpm_vcpu_post_to_itself(struct hvpm_vp *vp, gpa_t gpa);
 void hvpm_vcpu_free(struct hvpm_vp *vp);
 struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 			       enum hvpm_status *status);

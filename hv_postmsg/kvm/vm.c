@@ -65,11 +65,11 @@ struct hvpm_vm *hvpm_vm_find(const struct kvm *kvm)
 	struct hvpm_vm *vm;
 
 	/* Another VM's entry may go away while this one's SRCU is held. */
-	rcu_read_lock();
+	rcu_read_lock_sched();
 	vm = find_any(kvm);
 	if (vm && !READ_ONCE(vm->live))
 		vm = NULL;
-	rcu_read_unlock();
+	rcu_read_unlock_sched();
 	return vm;
 }
 
@@ -120,7 +120,7 @@ static void vm_free(struct hvpm_partition *partition)
 	xa_for_each(&partition->vps, slot, vp)
 		hvpm_vcpu_free(vp);
 	hvpm_partition_uninit(partition);
-	kfree(to_hvpm_vm(partition));
+	kvfree(to_hvpm_vm(partition));
 }
 
 static const struct hvpm_partition_ops vm_ops = {
@@ -237,7 +237,8 @@ struct hvpm_partition *hvpm_vm_attach(int fd, u32 flags)
 		goto out_fput;
 
 	ret = -ENOMEM;
-	vm = kzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	vm = kvzalloc(struct_size(vm, vcpu_vps, KVM_MAX_VCPUS),
+		      GFP_KERNEL_ACCOUNT);
 	if (!vm)
 		goto out_fput;
 	vm->kvm = file->private_data;
@@ -277,7 +278,7 @@ out_uninit:
 	hvpm_partition_uninit(&vm->partition);
 out_free:
 	fput(vm->file);
-	kfree(vm);
+	kvfree(vm);
 out_fput:
 	fput(file);
 	return ERR_PTR(ret);

@@ -198,6 +198,18 @@ static unsigned int kvm_answer(const struct model_call *call)
 	return CORE_EXIT;
 }
 
+/* The model counts by SINT, the vCPU by vector. */
+static void count_interrupts(struct world_vcpu *vcpu)
+{
+	unsigned int sint;
+
+	for (sint = 0; sint < MODEL_SINTS; sint++) {
+		vcpu->interrupts[vcpu->sint[sint] & 0xff] +=
+			vcpu->vp->interrupts[sint];
+		vcpu->vp->interrupts[sint] = 0;
+	}
+}
+
 void op_hypercall(const struct step *step)
 {
 	unsigned int status, wanted = MODEL_OTHER_CALL;
@@ -235,7 +247,13 @@ void op_hypercall(const struct step *step)
 		wanted = kvm_answer(&call);
 	expect("status of a hypercall", status, wanted);
 	world_count_call(status);
-	world_posted(newest);
+	if (!caller->vp || world_newest() == newest ||
+	    !model_deliver_at_once(&world.model, from, caller->vp, world_newest())) {
+		world_posted(newest);
+		return;
+	}
+	count_interrupts(caller);
+	world_check_memory(vm);
 }
 
 /* --- the way into the guest, timers --- */
@@ -277,18 +295,6 @@ static void run_timers(struct world_vm *in, struct world_vcpu *vcpu)
 		    deliver_timer(in, vcpu, vcpu->timer[i] - 1))
 			vcpu->timer[i] = 0;
 	world_update_vps(in);
-}
-
-/* The model counts by SINT, the vCPU by vector. */
-static void count_interrupts(struct world_vcpu *vcpu)
-{
-	unsigned int sint;
-
-	for (sint = 0; sint < MODEL_SINTS; sint++) {
-		vcpu->interrupts[vcpu->sint[sint] & 0xff] +=
-			vcpu->vp->interrupts[sint];
-		vcpu->vp->interrupts[sint] = 0;
-	}
 }
 
 void op_enter(const struct step *step)

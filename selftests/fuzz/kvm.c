@@ -4,7 +4,8 @@
  *
  * The bodies do what KVM's functions do for a guest in 64-bit mode at CPL 0, as
  * in arch/x86/kvm/hyperv.c of both kernels.  A call goes the way it goes in the
- * kernel: the module's callback sees the registers first and may redirect it.
+ * kernel: the module's callback sees the registers first and may redirect it, or it
+ * is called directly.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <linux/file.h>
 #include <linux/kvm_host.h>
 
+#include "../../hv_postmsg/kvm/entry.h"
 #include "../../hv_postmsg/kvm/redirect.h"
 #include "../../hv_postmsg/kvm/vcpu.h"
 #include "../../hv_postmsg/kvm/vm.h"
@@ -45,6 +47,8 @@ struct shim_vcpu {
 struct shim_vm {
 	struct kvm kvm;
 	struct mm_struct mm;
+	struct kvm_memslots memslots;
+	struct kvm_memory_slot memslot;
 	bool exists;
 	struct shim_vcpu vcpu[SHIM_VCPUS];
 	enum core_access access[CORE_PAGES];
@@ -96,8 +100,30 @@ bool kvm_is_error_hva(unsigned long hva)
 	return !hva;
 }
 
-void mark_page_dirty(struct kvm *kvm, gfn_t gfn)
+/* What an error leaves in it is KVM's: an address that is none. */
+int kvm_gfn_to_hva_cache_init(struct kvm *kvm, struct gfn_to_hva_cache *cache,
+			      gpa_t gpa, unsigned long len)
 {
+	shim_check(!(gpa % CORE_PAGE_BYTES) && len == CORE_PAGE_BYTES);
+	cache->generation = kvm->memslots[0]->generation;
+	cache->memslot = &to_vm(kvm)->memslot;
+	cache->hva = gfn_to_hva(kvm, gpa_to_gfn(gpa));
+	if (kvm_is_error_hva(cache->hva))
+		return -EFAULT;
+	cache->gpa = gpa;
+	cache->len = len;
+	return 0;
+}
+
+bool kvm_slot_dirty_track_enabled(const struct kvm_memory_slot *slot)
+{
+	return true;
+}
+
+void mark_page_dirty_in_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			     gfn_t gfn)
+{
+	shim_check(slot == &to_vm(kvm)->memslot);
 	shim_check(gfn_to_hva(kvm, gfn));
 }
 
@@ -118,6 +144,12 @@ void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high)
 	apic->count[icr_low & 0xff]++;
 }
 
+/* The guest takes each of them at once. */
+int kvm_lapic_find_highest_irr(struct kvm_vcpu *vcpu)
+{
+	return -1;
+}
+
 size_t shim_guest_accessible(const u8 *at, bool write)
 {
 	size_t offset;
@@ -131,6 +163,8 @@ size_t shim_guest_accessible(const u8 *at, bool write)
 			continue;
 		offset = at - vms[i].memory;
 		access = vms[i].access[offset / CORE_PAGE_BYTES];
+		/* Nobody can have been told where there is none. */
+		shim_check(access != CORE_HOLE);
 		if (access == CORE_READ_WRITE ||
 		    (access == CORE_READ_ONLY && !write))
 			return CORE_PAGE_BYTES - offset % CORE_PAGE_BYTES;
@@ -357,19 +391,26 @@ static void end(struct kvm_vcpu *vcpu)
 	srcu_read_unlock(&vcpu->kvm->srcu, 0);
 }
 
+/* Never called: its call site is core_hypercall(). */
+void hvpm_hypercall_entry(void)
+{
+	shim_check(false);
+}
+
 unsigned int core_hypercall(int vm, int vcpu, uint64_t control, uint64_t gpa)
 {
 	struct kvm_vcpu *caller = get_vcpu(vm, vcpu);
-	int (*call)(struct kvm_vcpu *vcpu);
 	int ret;
 
+	shim_check(hooks[HOOK_HYPERCALL]->direct == hvpm_hypercall_entry);
 	caller->arch.complete_userspace_io = NULL;
 	caller->run->exit_reason = KVM_EXIT_UNKNOWN;
 	caller->arch.regs[VCPU_REGS_RCX] = control;
 	caller->arch.regs[VCPU_REGS_RDX] = gpa;
 	begin(caller);
-	call = resolve(HOOK_HYPERCALL, caller, 0);
-	ret = call(caller);
+	ret = hvpm_take_hypercall(caller);
+	if (ret == HVPM_NOT_TAKEN)
+		ret = body_hypercall(caller);
 	end(caller);
 	if (ret) {
 		shim_check(!caller->arch.complete_userspace_io);
@@ -513,6 +554,7 @@ int core_vm_create(int vm, bool irqchip, bool encrypted)
 	memset(&vms[vm], 0, sizeof(vms[vm]));
 	vms[vm].exists = true;
 	kvm->mm = &vms[vm].mm;
+	kvm->memslots[0] = &vms[vm].memslots;
 	kvm->arch.irqchip_mode = irqchip ? KVM_IRQCHIP_KERNEL :
 					   KVM_IRQCHIP_NONE;
 	kvm->arch.private_mem = encrypted;
@@ -607,6 +649,7 @@ uint8_t *core_memory(int vm)
 void core_page_access(int vm, unsigned int page, enum core_access access)
 {
 	vms[vm].access[page] = access;
+	vms[vm].memslots.generation++;
 }
 
 void shim_check_kvm(void)

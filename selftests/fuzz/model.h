@@ -856,6 +856,30 @@ static inline void model_see(struct model *model, const struct model_vp *vp)
 			message->seen = true;
 }
 
+/*
+ * A VP has just posted to itself: by its number, with nothing queued before for that
+ * SINT, as far as it has seen, and its slot empty, the message does not wait until it
+ * next looks.  True if so.
+ */
+static inline bool model_deliver_at_once(struct model *model,
+					 struct model_partition *partition,
+					 struct model_vp *vp,
+					 const struct model_message *message)
+{
+	const struct model_port *port = message->port;
+	const struct model_message *before;
+
+	if (message->vp != vp || port->target_vp != vp->number ||
+	    vp->index != vp->number || !vp->writable || vp->slot[port->sint].type)
+		return false;
+	for (before = model->messages; before != message; before = before->next)
+		if (before->vp == vp &&
+		    (!before->seen || before->port->sint == port->sint))
+			return false;
+	model_deliver(model, vp, partition, port->sint);
+	return true;
+}
+
 /* What comes before a run of KVM's timers on a VP's thread ... */
 static inline void model_scan_behind(struct model *model,
 				     struct model_partition *partition,

@@ -439,6 +439,62 @@ unsigned long copy_from_user(void *to, const void __user *from, size_t size)
 	return size - can;
 }
 
+static unsigned int pagefaults_off;
+static bool user_open;
+
+void pagefault_disable(void)
+{
+	pagefaults_off++;
+}
+
+void pagefault_enable(void)
+{
+	shim_check(pagefaults_off && !user_open);
+	pagefaults_off--;
+}
+
+void __uaccess_begin(void)
+{
+	shim_check(!user_open);
+	user_open = true;
+}
+
+void __uaccess_end(void)
+{
+	shim_check(user_open);
+	user_open = false;
+}
+
+/* All or nothing, and that only where a fault does not sleep. */
+static unsigned long copy_unsafe(void *to, const void *from, size_t size, size_t can)
+{
+	shim_check(pagefaults_off);
+	if (can < size)
+		return size;
+	memcpy(to, from, size);
+	return 0;
+}
+
+unsigned long shim_get_unsafe(void *to, const void __user *from, size_t size)
+{
+	shim_check(user_open);
+	return copy_unsafe(to, from, size, accessible(from, false));
+}
+
+unsigned long shim_put_unsafe(void __user *to, const void *from, size_t size)
+{
+	shim_check(user_open);
+	return copy_unsafe(to, from, size, accessible(to, true));
+}
+
+unsigned long copy_user_generic(void *to, const void *from, unsigned long size)
+{
+	size_t can = accessible(to, true), reads = accessible(from, false);
+
+	shim_check(!user_open);
+	return copy_unsafe(to, from, size, can < reads ? can : reads);
+}
+
 int copy_struct_from_user(void *to, size_t size, const void __user *from,
 			  size_t user_size)
 {
@@ -625,6 +681,7 @@ void core_unload(void)
 	shim_module_exit();
 	shim_check(!callbacks && !works && !blocks);
 	shim_check(!shim_mutexes && !shim_spinlocks && !shim_rcu_readers);
+	shim_check(!pagefaults_off);
 	shim_check(!process_mm.notifiers && !process_mm.users);
 	shim_check(!device);
 	shim_check_kvm();

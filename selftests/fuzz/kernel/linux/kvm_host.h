@@ -123,8 +123,26 @@ struct kvm_vcpu {
 	} arch;
 };
 
+/* All that is behind a count of the changes there have been. */
+struct kvm_memslots {
+	u64 generation;
+};
+
+struct kvm_memory_slot {
+	u64 base_gfn;
+};
+
+struct gfn_to_hva_cache {
+	u64 generation;
+	gpa_t gpa;
+	unsigned long hva;
+	unsigned long len;
+	struct kvm_memory_slot *memslot;
+};
+
 struct kvm {
 	struct mm_struct *mm;
+	struct kvm_memslots *memslots[1];
 	struct srcu_struct srcu;
 	atomic_t online_vcpus;
 	struct kvm_vcpu *vcpus[SHIM_VCPUS];
@@ -145,9 +163,19 @@ struct kvm_vcpu *kvm_get_running_vcpu(void);
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 unsigned long gfn_to_hva(struct kvm *kvm, gfn_t gfn);
 bool kvm_is_error_hva(unsigned long hva);
-void mark_page_dirty(struct kvm *kvm, gfn_t gfn);
+int kvm_gfn_to_hva_cache_init(struct kvm *kvm, struct gfn_to_hva_cache *cache,
+			      gpa_t gpa, unsigned long len);
+bool kvm_slot_dirty_track_enabled(const struct kvm_memory_slot *slot);
+void mark_page_dirty_in_slot(struct kvm *kvm, const struct kvm_memory_slot *slot,
+			     gfn_t gfn);
 int kvm_vcpu_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 			     int offset, int length);
+
+/* None is ever in SMM. */
+static inline int kvm_arch_vcpu_memslots_id(struct kvm_vcpu *vcpu)
+{
+	return 0;
+}
 
 static inline struct kvm_vcpu *kvm_get_vcpu(struct kvm *kvm, unsigned int i)
 {

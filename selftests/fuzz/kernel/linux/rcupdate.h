@@ -15,6 +15,9 @@ extern unsigned int shim_rcu_readers;
 
 void rcu_read_lock(void);
 void rcu_read_unlock(void);
+#define rcu_read_lock_sched()		rcu_read_lock()
+#define rcu_read_unlock_sched()		rcu_read_unlock()
+
 void synchronize_rcu(void);
 void rcu_barrier(void);
 void call_rcu(struct rcu_head *head, rcu_callback_t func);

@@ -9,6 +9,8 @@
 void *shim_alloc(size_t size);
 void kfree(const void *memory);
 
+#define kvfree(memory)		kfree(memory)
+
 #define kzalloc(size, flags)	shim_alloc(size)
 #define kvzalloc(size, flags)	shim_alloc(size)
 

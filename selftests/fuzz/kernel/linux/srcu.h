@@ -28,6 +28,12 @@ static inline bool srcu_read_lock_held(const struct srcu_struct *srcu)
 	return srcu->readers;
 }
 
+#define srcu_dereference(at, srcu)					\
+	({								\
+		shim_check((srcu)->readers);				\
+		READ_ONCE(at);						\
+	})
+
 static inline void synchronize_srcu(struct srcu_struct *srcu)
 {
 	might_sleep();

@@ -8,6 +8,7 @@
 #define __percpu
 #define __rcu
 #define __iomem
+#define __uninitialized
 
 typedef struct {
 	s64 counter;

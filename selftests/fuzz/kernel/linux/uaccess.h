@@ -27,4 +27,29 @@ int copy_struct_from_user(void *to, size_t size, const void __user *from,
 		copy_to_user(to, &_value, sizeof(_value)) ? -EFAULT : 0; \
 	})
 
+/* The same where nothing may sleep; user memory has to be opened for it. */
+void pagefault_disable(void);
+void pagefault_enable(void);
+void __uaccess_begin(void);
+void __uaccess_end(void);
+unsigned long shim_get_unsafe(void *to, const void __user *from, size_t size);
+unsigned long shim_put_unsafe(void __user *to, const void *from, size_t size);
+
+#define unsafe_get_user(value, from, label)				\
+	do {								\
+		if (shim_get_unsafe(&(value), from, sizeof(*(from))))	\
+			goto label;					\
+	} while (0)
+
+#define unsafe_put_user(value, to, label)				\
+	do {								\
+		typeof(*(to)) _value = (value);				\
+									\
+		if (shim_put_unsafe(to, &_value, sizeof(_value)))	\
+			goto label;					\
+	} while (0)
+
+/* From user memory to user memory; opens it by itself. */
+unsigned long copy_user_generic(void *to, const void *from, unsigned long size);
+
 #endif /* _FUZZ_LINUX_UACCESS_H */
