@@ -398,6 +398,8 @@ struct hvpm_buffer *hvpm_port_take_buffer(struct hvpm_port *port)
 {
 	int index;
 
+	if (!hvpm_buffers_any(&port->buffers))
+		return NULL;
 	/* The port may have died since it was looked up. */
 	if (!refcount_inc_not_zero(&port->uses))
 		return NULL;

@@ -37,29 +37,39 @@ static enum hvpm_status check_message(const struct hvpm_partition *from,
 	return HVPM_STATUS_SUCCESS;
 }
 
-static void fill_buffer(struct hvpm_buffer *buffer,
-			const struct hvpm_post_input *input)
+/* False, and the buffer is free again, if the payload cannot be reached. */
+static bool fill_buffer(struct hvpm_buffer *buffer, const struct hvpm_post *post)
 {
 	struct hv_postmsg_message *message = &buffer->message;
+	const struct hvpm_post_head *head = &post->head;
+	struct hvpm_vp *own = post->own;
 
-	message->type = input->message_type;
-	message->payload_size = input->payload_size;
+	if (post->payload) {
+		memcpy(message->payload, post->payload, head->payload_size);
+	} else if (!own->ops->read_payload(own, message->payload,
+					   head->payload_size)) {
+		hvpm_port_give_buffer(buffer);
+		return false;
+	}
+	message->type = head->message_type;
+	message->payload_size = head->payload_size;
 	message->flags = 0;
 	message->reserved = 0;
 	message->port_id = buffer->port->id;
-	memcpy(message->payload, input->payload, input->payload_size);
 
 	/* Before the push, so that no delivery is counted ahead of its post. */
 	this_cpu_inc(buffer->port->partition->counters->posted);
 	atomic64_inc(&buffer->port->posted);
+	return true;
 }
 
 static enum hvpm_status post_to_endpoint(struct hvpm_port *port,
-					 const struct hvpm_post_input *input)
+					 const struct hvpm_post *post)
 {
 	struct hvpm_endpoint *endpoint = port->endpoint;
 	struct hvpm_buffer *buffer;
 	enum hvpm_status status;
+	u32 size;
 
 	/*
 	 * Not by way of a reservation that is given back: that wakes posters, and
@@ -76,10 +86,13 @@ static enum hvpm_status post_to_endpoint(struct hvpm_port *port,
 		return HVPM_STATUS_INSUFFICIENT_BUFFERS;
 	}
 
-	fill_buffer(buffer, input);
+	if (!fill_buffer(buffer, post)) {
+		hvpm_endpoint_cancel(endpoint);
+		return HVPM_OUT_OF_REACH;
+	}
 	/* A reader is given all of the payload field. */
-	memset(buffer->message.payload + input->payload_size, 0,
-	       HV_POSTMSG_PAYLOAD_MAX - input->payload_size);
+	size = post->head.payload_size;
+	memset(buffer->message.payload + size, 0, HV_POSTMSG_PAYLOAD_MAX - size);
 	hvpm_endpoint_post(endpoint, buffer);
 	return HVPM_STATUS_SUCCESS;
 }
@@ -122,8 +135,8 @@ static struct hvpm_vp *find_idle_vp(struct hvpm_partition *partition,
  * has the least, the first in that order.  So a VP that never comes for its
  * messages does not collect the buffers of the port.
  */
-static struct hvpm_vp *find_any_vp(struct hvpm_port *port,
-				   enum hvpm_status *status)
+static noinline struct hvpm_vp *find_any_vp(struct hvpm_port *port,
+					    enum hvpm_status *status)
 {
 	struct hvpm_partition *partition = port->partition;
 	unsigned long start = atomic_read(&port->next_vp);
@@ -170,7 +183,7 @@ static struct hvpm_vp *find_target(struct hvpm_port *port,
 }
 
 static enum hvpm_status post_to_vp(struct hvpm_port *port,
-				   const struct hvpm_post_input *input)
+				   const struct hvpm_post *post)
 {
 	enum hvpm_status status = HVPM_STATUS_SUCCESS;
 	struct hvpm_buffer *buffer;
@@ -183,7 +196,8 @@ static enum hvpm_status post_to_vp(struct hvpm_port *port,
 	if (!buffer)
 		return HVPM_STATUS_INSUFFICIENT_BUFFERS;
 
-	fill_buffer(buffer, input);
+	if (!fill_buffer(buffer, post))
+		return HVPM_OUT_OF_REACH;
 	hvpm_vp_post(vp, buffer);
 	return HVPM_STATUS_SUCCESS;
 }
@@ -199,20 +213,20 @@ static bool accepts_messages(const struct hvpm_port *port)
 }
 
 static enum hvpm_status post_to_port(struct hvpm_port *port,
-				     const struct hvpm_post_input *input,
-				     bool waiting)
+				     const struct hvpm_post *post, bool waiting)
 {
 	enum hvpm_status status;
 
 	if (!accepts_messages(port))
 		status = HVPM_STATUS_INVALID_PORT_ID;
 	else if (port->endpoint)
-		status = post_to_endpoint(port, input);
+		status = post_to_endpoint(port, post);
 	else
-		status = post_to_vp(port, input);
+		status = post_to_vp(port, post);
 
 	/* A post that waits for a buffer is not refused. */
-	if (status && !(waiting && status == HVPM_STATUS_INSUFFICIENT_BUFFERS))
+	if (status && status != HVPM_OUT_OF_REACH &&
+	    !(waiting && status == HVPM_STATUS_INSUFFICIENT_BUFFERS))
 		hvpm_port_count_refusal(port, status);
 	return status;
 }
@@ -226,6 +240,10 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 				 const struct hvpm_post_input *input,
 				 bool waiting, bool ask)
 {
+	const struct hvpm_post post = {
+		.head = input->head,
+		.payload = input->payload,
+	};
 	struct hvpm_connection *connection;
 	struct hvpm_port *port;
 	enum hvpm_status status;
@@ -246,12 +264,12 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 		return HVPM_STATUS_INVALID_CONNECTION_ID;
 	}
 	port = connection->port;
-	status = post_to_port(port, input, waiting || ask);
+	status = post_to_port(port, &post, waiting || ask);
 	if (status == HVPM_STATUS_INSUFFICIENT_BUFFERS && ask) {
 		WRITE_ONCE(port->starved, true);
 		/* Pairs with the barriers in hvpm_port_wake_posters(). */
 		smp_mb();
-		status = post_to_port(port, input, waiting);
+		status = post_to_port(port, &post, waiting);
 	}
 	rcu_read_unlock();
 	return status;
@@ -285,34 +303,17 @@ static struct hvpm_connection *find_again(struct hvpm_vp *own, u32 id)
 	return own->last;
 }
 
-/**
- * hvpm_post_to_itself - post by the short way, if all is as it mostly is
- * @own: the VP that posts, on whose thread the call is made
- * @head: private copy of the input block's head
- *
- * A VP that posts to itself and has nothing queued for that SINT fills its slot at once.  The
- * message needs a buffer all the same, but for no longer than anybody can see.  What
- * others push meanwhile comes behind it: the VP looks at its queue before it next
- * enters the guest.
- *
- * Whatever is not as it should be is left to hvpm_post() and a new copy of all of the
- * block, which finds the call's status.
- *
- * Context: under RCU, page faults disabled.
- * Return: true if the message was posted, and is in its slot.
+/*
+ * The short way: a VP that posts to itself and has nothing queued for that SINT fills
+ * its slot at once.  The message needs a buffer all the same, but for no longer than
+ * anybody can see.  What others push meanwhile comes behind it: the VP looks at its
+ * queue before it next enters the guest.  Whatever is not so is left to the long way.
  */
-bool hvpm_post_to_itself(struct hvpm_vp *own, const struct hvpm_post_head *head)
+static bool post_to_itself(struct hvpm_vp *own, struct hvpm_port *port,
+			   const struct hvpm_post_head *head)
 {
 	struct hvpm_partition *partition = own->partition;
-	struct hvpm_connection *connection;
-	struct hvpm_port *port;
 
-	if (check_message(partition, head))
-		return false;
-	connection = find_again(own, head->connection_id);
-	if (!connection || READ_ONCE(partition->dead))
-		return false;
-	port = connection->port;
 	if (!accepts_messages(port) || port->partition != partition ||
 	    port->endpoint)
 		return false;
@@ -330,6 +331,34 @@ bool hvpm_post_to_itself(struct hvpm_vp *own, const struct hvpm_post_head *head)
 	this_cpu_inc(partition->counters->delivered);
 	atomic64_inc(&port->delivered);
 	return true;
+}
+
+/**
+ * hvpm_post_by_vp - post a message whose payload the VP still has
+ * @post: the post; on the thread of the VP that makes it
+ *
+ * What is wrong with the head, the connection or the port is found before the payload
+ * is copied, and that is copied once: to its slot, or to its buffer.
+ *
+ * Context: under RCU, page faults disabled.
+ * Return: as hvpm_post(); HVPM_OUT_OF_REACH: the payload is, and nothing was
+ *	done.
+ */
+enum hvpm_status hvpm_post_by_vp(const struct hvpm_post *post)
+{
+	struct hvpm_partition *from = post->own->partition;
+	struct hvpm_connection *connection;
+	enum hvpm_status status;
+
+	status = check_message(from, &post->head);
+	if (status)
+		return status;
+	connection = find_again(post->own, post->head.connection_id);
+	if (!connection || READ_ONCE(from->dead))
+		return HVPM_STATUS_INVALID_CONNECTION_ID;
+	if (post_to_itself(post->own, connection->port, &post->head))
+		return HVPM_STATUS_SUCCESS;
+	return post_to_port(connection->port, post, false);
 }
 
 /**

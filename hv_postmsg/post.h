@@ -44,9 +44,22 @@ struct hvpm_post_input {
 	u8 payload[HV_POSTMSG_PAYLOAD_MAX];
 };
 
+/**
+ * struct hvpm_post - a post under way
+ *
+ * @head: private copy of the input block's head
+ * @own: the VP that posts, and has the payload; NULL if @payload is there
+ * @payload: private copy of the payload, or NULL
+ */
+struct hvpm_post {
+	struct hvpm_post_head head;
+	struct hvpm_vp *own;
+	const u8 *payload;
+};
+
 enum hvpm_status hvpm_post(struct hvpm_partition *from,
 			   const struct hvpm_post_input *input);
-bool hvpm_post_to_itself(struct hvpm_vp *own, const struct hvpm_post_head *head);
+enum hvpm_status hvpm_post_by_vp(const struct hvpm_post *post);
 void hvpm_post_count(struct hvpm_partition *from, enum hvpm_status status);
 int hvpm_post_wait(struct hvpm_partition *from,
 		   const struct hvpm_post_input *input, bool nonblock,

@@ -19,6 +19,9 @@ enum hvpm_status {
 	HVPM_STATUS_INVALID_CONNECTION_ID	= 0x12,
 	HVPM_STATUS_INSUFFICIENT_BUFFERS	= 0x13,
 	HVPM_STATUS_INVALID_SYNIC_STATE		= 0x18,
+
+	/* No status, and nothing was done: memory cannot be reached at once. */
+	HVPM_OUT_OF_REACH		= 0x10000,
 };
 
 #endif /* _HV_POSTMSG_STATUS_H */

@@ -66,6 +66,9 @@ static inline u8 hvpm_sint_vector(u64 value)
  *	enabled, the slot is empty and all can be reached at once.  As @write_message
  *	does, with MessagePending if @timer_waits; the payload comes from where the VP
  *	has it.  Returns true if it is in the slot; under RCU, page faults disabled
+ * @read_payload: copy the payload of what the VP is just posting from where it has
+ *	it; returns false if that cannot be reached at once.  Under RCU, page faults
+ *	disabled
  * @timer_waits: true if a synthetic timer of the VP waits for the SINT's slot
  * @sint: value of a SINT register
  * @interrupt: raise an edge interrupt with a vector on the VP
@@ -82,6 +85,7 @@ struct hvpm_vp_ops {
 			     const struct hv_postmsg_message *message);
 	bool (*write_own)(struct hvpm_vp *vp, const struct hvpm_port *port,
 			  const struct hvpm_post_head *head);
+	bool (*read_payload)(struct hvpm_vp *vp, void *payload, u32 size);
 	bool (*timer_waits)(struct hvpm_vp *vp, unsigned int sint);
 	u64 (*sint)(struct hvpm_vp *vp, unsigned int sint);
 	void (*interrupt)(struct hvpm_vp *vp, u8 vector);

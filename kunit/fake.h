@@ -209,6 +209,15 @@ static bool fake_write_own(struct hvpm_vp *vp, const struct hvpm_port *port,
 	return true;
 }
 
+static bool fake_read_payload(struct hvpm_vp *vp, void *payload, u32 size)
+{
+	struct fake_vp *fake = to_fake_vp(vp);
+
+	if (fake->payload)
+		memcpy(payload, fake->payload, size);
+	return fake->payload;
+}
+
 static bool fake_timer_waits(struct hvpm_vp *vp, unsigned int sint)
 {
 	struct fake_vp *fake = to_fake_vp(vp);
@@ -241,6 +250,7 @@ static const struct hvpm_vp_ops fake_vp_ops = {
 	.set_pending = fake_set_pending,
 	.write_message = fake_write_message,
 	.write_own = fake_write_own,
+	.read_payload = fake_read_payload,
 	.timer_waits = fake_timer_waits,
 	.sint = fake_sint,
 	.interrupt = fake_interrupt,

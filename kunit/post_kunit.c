@@ -483,15 +483,33 @@ static void any_vp_preferred(struct kunit *test)
 
 /* --- the short way --- */
 
-/* As a guest posts: by the short way, and if that is barred by the other. */
+/* The short way, as hvpm_post_by_vp() comes to it. */
 static bool post_shortly(struct fake_vp *fake, const struct hvpm_post_input *input)
 {
-	bool posted;
+	struct hvpm_connection *connection;
+	bool posted = false;
 
 	rcu_read_lock();
-	posted = hvpm_post_to_itself(&fake->vp, &input->head);
+	connection = find_again(&fake->vp, input->connection_id);
+	if (connection)
+		posted = post_to_itself(&fake->vp, connection->port, &input->head);
 	rcu_read_unlock();
 	return posted;
+}
+
+/* As a guest posts. */
+static enum hvpm_status post_by_vp(struct fake_vp *fake,
+				   const struct hvpm_post_input *input)
+{
+	const struct hvpm_post post = { .head = input->head, .own = &fake->vp };
+	enum hvpm_status status;
+
+	rcu_read_lock();
+	status = hvpm_post_by_vp(&post);
+	rcu_read_unlock();
+	if (status == HVPM_OUT_OF_REACH)
+		status = hvpm_post(fake->vp.partition, input);
+	return status;
 }
 
 /*
@@ -528,7 +546,7 @@ static void short_way_barred(struct kunit *test)
 	fake_channel(test, vm, vm, &event);
 	fake_channel_vp(test, vm, peer, 5, 0, SINT, 0);
 
-	for (i = 0; i <= 12; i++) {
+	for (i = 0; i <= 9; i++) {
 		input.connection_id = PORT;
 		own->payload = &payload;
 		switch (i) {
@@ -548,24 +566,15 @@ static void short_way_barred(struct kunit *test)
 			input.connection_id = 6;
 			break;
 		case 5:
-			input.message_type = 0;
-			break;
-		case 6:
-			input.message_type = 0x80000000;
-			break;
-		case 7:
-			input.payload_size = 241;
-			break;
-		case 8:
 			own->slot[SINT].type = 1;
 			break;
-		case 9:
+		case 6:
 			own->state = HVPM_STATUS_INVALID_SYNIC_STATE;
 			break;
-		case 10:
+		case 7:
 			own->payload = NULL;
 			break;
-		case 11:
+		case 8:
 			hvpm_partition_set_state(&vm->partition, false);
 			break;
 		default:
@@ -581,8 +590,6 @@ static void short_way_barred(struct kunit *test)
 				    "%u", i);
 
 		input.connection_id = PORT;
-		input.message_type = 1;
-		input.payload_size = 1;
 		own->state = HVPM_STATUS_SUCCESS;
 		own->payload = &payload;
 		hvpm_partition_set_state(&vm->partition, true);
@@ -654,23 +661,123 @@ static void short_way_behind_arrivals(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
 }
 
-/* A strict partition looks at the reserved word by the short way, too. */
-static void short_way_reserved(struct kunit *test)
+/*
+ * What is wrong with the head, the connection, the port or the VP is found where the
+ * payload is out of reach; and if nothing is, nothing has been done.
+ */
+static void head_before_payload(struct kunit *test)
 {
 	struct fake_partition *vm =
-		fake_partition_flags(test, 1, HV_POSTMSG_PARTITION_STRICT_RESERVED);
+		fake_partition_flags(test, 2, HV_POSTMSG_PARTITION_STRICT_RESERVED);
 	struct hvpm_post_input input = {
 		.connection_id = PORT,
-		.reserved = 1,
 		.message_type = 1,
 	};
+	struct hvpm_buffer *buffer[2];
+	struct hvpm_port *port;
 	u8 payload = 7;
 
-	vm->vp[0].payload = &payload;
-	fake_channel_vp(test, vm, vm, PORT, 0, SINT, 0);
-	KUNIT_EXPECT_FALSE(test, post_shortly(&vm->vp[0], &input));
+	fake_channel_vp(test, vm, vm, PORT, 1, SINT, 2);
+	port = fake_port(vm, PORT);
+#define EXPECT_BY_VP(wanted)						\
+	do {								\
+		const struct hvpm_post post = {				\
+			.head = input.head,				\
+			.own = &vm->vp[0].vp,				\
+		};							\
+									\
+		rcu_read_lock();					\
+		KUNIT_EXPECT_EQ(test, wanted, hvpm_post_by_vp(&post));	\
+		rcu_read_unlock();					\
+	} while (0)
+	EXPECT_BY_VP(HVPM_OUT_OF_REACH);
+	KUNIT_EXPECT_EQ(test, 2U, hvpm_buffers_free(&port->buffers));
+	KUNIT_EXPECT_EQ(test, 0, hvpm_queue_length(&vm->vp[1].vp.queue));
+	KUNIT_EXPECT_EQ(test, 0, atomic64_read(&port->posted));
+
+	input.reserved = 1;
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_PARAMETER);
 	input.reserved = 0;
-	KUNIT_EXPECT_TRUE(test, post_shortly(&vm->vp[0], &input));
+	input.message_type = 0;
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_PARAMETER);
+	input.message_type = 1;
+	input.payload_size = 241;
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_PARAMETER);
+	input.payload_size = 0;
+	input.connection_id = 2;
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_CONNECTION_ID);
+	input.connection_id = PORT;
+	vm->vp[1].state = HVPM_STATUS_INVALID_SYNIC_STATE;
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_SYNIC_STATE);
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&port->refused_synic));
+	vm->vp[1].state = HVPM_STATUS_SUCCESS;
+	rcu_read_lock();
+	buffer[0] = hvpm_port_take_buffer(port);
+	buffer[1] = hvpm_port_take_buffer(port);
+	rcu_read_unlock();
+	EXPECT_BY_VP(HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&port->refused_buffers));
+	hvpm_port_give_buffer(buffer[0]);
+	hvpm_port_give_buffer(buffer[1]);
+	hvpm_partition_set_state(&vm->partition, false);
+	EXPECT_BY_VP(HVPM_STATUS_INVALID_PORT_ID);
+	KUNIT_EXPECT_EQ(test, 1, atomic64_read(&port->refused_port));
+	hvpm_partition_set_state(&vm->partition, true);
+
+	vm->vp[0].payload = &payload;
+	input.payload_size = 1;
+	EXPECT_BY_VP(HVPM_STATUS_SUCCESS);
+	hvpm_vp_scan(&vm->vp[1].vp);
+	KUNIT_EXPECT_EQ(test, 1U, vm->vp[1].slot[SINT].type);
+	KUNIT_EXPECT_EQ(test, payload, vm->vp[1].slot[SINT].payload[0]);
+#undef EXPECT_BY_VP
+}
+
+/* An endpoint's room and the buffer come back, and the rest of a payload is zero. */
+static void payload_of_an_endpoint(struct kunit *test)
+{
+	struct fake_partition *vm = fake_partition(test, 1);
+	struct hvpm_port_spec spec = {
+		.id = PORT,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.buffers = 1,
+	};
+	struct hvpm_post_input input = {
+		.connection_id = PORT,
+		.message_type = 1,
+		.payload_size = 1,
+	};
+	const struct hvpm_post post = {
+		.head = input.head,
+		.own = &vm->vp[0].vp,
+	};
+	struct hvpm_endpoint *endpoint;
+	struct hvpm_buffer *buffer;
+	struct hvpm_port *port;
+	u8 payload = 7;
+
+	endpoint = hvpm_endpoint_create(&vm->partition, 1);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, endpoint);
+	spec.endpoint = endpoint;
+	fake_channel(test, vm, vm, &spec);
+	port = fake_port(vm, PORT);
+	memset(port->buffer[0].message.payload, 0xee, HV_POSTMSG_PAYLOAD_MAX);
+	rcu_read_lock();
+	KUNIT_EXPECT_EQ(test, HVPM_OUT_OF_REACH,
+			hvpm_post_by_vp(&post));
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, 0, atomic_read(&endpoint->held));
+	KUNIT_EXPECT_EQ(test, 1U, hvpm_buffers_free(&port->buffers));
+
+	vm->vp[0].payload = &payload;
+	KUNIT_EXPECT_EQ(test, HVPM_STATUS_SUCCESS, post_by_vp(&vm->vp[0], &input));
+	KUNIT_EXPECT_EQ(test, 1, atomic_read(&endpoint->held));
+	buffer = &port->buffer[0];
+	KUNIT_EXPECT_EQ(test, payload, buffer->message.payload[0]);
+	KUNIT_EXPECT_PTR_EQ(test, NULL,
+			    memchr_inv(buffer->message.payload + 1, 0,
+				       HV_POSTMSG_PAYLOAD_MAX - 1));
+	hvpm_endpoint_close(endpoint);
 }
 
 /* What a VP remembers of a connection ends with any connection of its partition. */
@@ -693,9 +800,8 @@ static void last_connection(struct kunit *test)
 		own->slot[SINT + round].type = 0;
 		KUNIT_EXPECT_EQ(test, 0,
 				hvpm_connection_delete(&vm->partition, PORT));
-		KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
 		KUNIT_EXPECT_EQ(test, HVPM_STATUS_INVALID_CONNECTION_ID,
-				hvpm_post(&vm->partition, &input));
+				post_by_vp(own, &input));
 		KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, PORT));
 	}
 	/* A dead partition has its connections for a while. */
@@ -703,7 +809,8 @@ static void last_connection(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, post_shortly(own, &input));
 	own->slot[SINT].type = 0;
 	WRITE_ONCE(vm->partition.dead, true);
-	KUNIT_EXPECT_FALSE(test, post_shortly(own, &input));
+	KUNIT_EXPECT_EQ(test, HVPM_STATUS_INVALID_CONNECTION_ID,
+			post_by_vp(own, &input));
 	WRITE_ONCE(vm->partition.dead, false);
 }
 
@@ -722,10 +829,24 @@ static void twin_channel(struct kunit *test, struct fake_partition *vm, u32 id)
 		fake_channel(test, vm, vm, &spec);
 }
 
+/* What is counted of a port. */
+static void twin_port(const struct hvpm_port *port, s64 counters[6])
+{
+	memset(counters, 0, 6 * sizeof(*counters));
+	if (!port)
+		return;
+	counters[0] = atomic64_read(&port->posted);
+	counters[1] = atomic64_read(&port->refused_port);
+	counters[2] = atomic64_read(&port->refused_vp);
+	counters[3] = atomic64_read(&port->refused_synic);
+	counters[4] = atomic64_read(&port->refused_buffers);
+	counters[5] = atomic_read(&port->buffers.high_water);
+}
+
 /*
- * Of two partitions with the same fate one posts by the short way where it can.  Both
- * look at their queues behind each post, as a VP does before it enters the guest;
- * nobody can tell which is which.
+ * Of two partitions with the same fate one's posts are those of a VP, and the other's
+ * come from a copy of the block.  Both look at their queues behind each post, as a VP
+ * does before it enters the guest; nobody can tell which is which.
  */
 static void twin_of_a_post(struct kunit *test)
 {
@@ -734,6 +855,8 @@ static void twin_of_a_post(struct kunit *test)
 	};
 	struct hv_postmsg_partition_stats stats[2];
 	unsigned int i, id, round, shortly = 0;
+	s64 counters[2][6];
+	int length;
 	enum hvpm_status status[2];
 	struct hvpm_post_input input;
 	u32 what, value;
@@ -794,11 +917,17 @@ static void twin_of_a_post(struct kunit *test)
 				/* Emptied, and EOM yet to be written. */
 				if (value & 0x300)
 					own->slot[SINT + value / 4 % 2].type = 0;
-				own->payload = value % 16 ? input.payload : NULL;
-				if (!i && post_shortly(own, &input))
-					shortly++;
-				else
+				/* Any VP, of two tries, is another one. */
+				own->payload = value % 16 || id == 4 ?
+					       input.payload : NULL;
+				length = hvpm_queue_length(&own->vp.queue);
+				if (i)
 					status[i] = hvpm_post(partition, &input);
+				else
+					status[i] = post_by_vp(own, &input);
+				if (!i && !status[i] && (id == 1 || id == 2) &&
+				    hvpm_queue_length(&own->vp.queue) == length)
+					shortly++;
 				hvpm_vp_scan(&own->vp);
 			}
 			memset(&stats[i], 0, sizeof(stats[i]));
@@ -808,6 +937,11 @@ static void twin_of_a_post(struct kunit *test)
 		KUNIT_ASSERT_EQ_MSG(test, status[0], status[1], "round %u", round);
 		KUNIT_ASSERT_EQ_MSG(test, 0, memcmp(&stats[0], &stats[1],
 						    sizeof(stats[0])),
+				    "round %u", round);
+		for (i = 0; i < 2; i++)
+			twin_port(fake_port(twin[i], id), counters[i]);
+		KUNIT_ASSERT_EQ_MSG(test, 0, memcmp(counters[0], counters[1],
+						    sizeof(counters[0])),
 				    "round %u", round);
 		for (i = 0; i < 2; i++) {
 			KUNIT_ASSERT_EQ_MSG(test, 0,
@@ -1139,6 +1273,10 @@ static void endpoint_port_dies(struct kunit *test)
 {
 	struct fake_partition *to = fake_partition(test, 0);
 	const struct hvpm_post_input input = { .message_type = 1 };
+	const struct hvpm_post post = {
+		.head = input.head,
+		.payload = input.payload,
+	};
 	struct hvpm_port_spec spec = {
 		.id = PORT,
 		.type = HV_POSTMSG_PORT_MESSAGE,
@@ -1153,7 +1291,7 @@ static void endpoint_port_dies(struct kunit *test)
 	port = hvpm_port_get(fake_port(to, PORT));
 	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&to->partition, PORT));
 	rcu_read_lock();
-	KUNIT_EXPECT_EQ(test, post_to_endpoint(port, &input),
+	KUNIT_EXPECT_EQ(test, post_to_endpoint(port, &post),
 			HVPM_STATUS_INSUFFICIENT_BUFFERS);
 	rcu_read_unlock();
 	KUNIT_EXPECT_EQ(test, atomic_read(&endpoint->held), 0);
@@ -1180,7 +1318,8 @@ static struct kunit_case post_cases[] = {
 	KUNIT_CASE(short_way_barred),
 	KUNIT_CASE(short_way_without_a_buffer),
 	KUNIT_CASE(short_way_behind_arrivals),
-	KUNIT_CASE(short_way_reserved),
+	KUNIT_CASE(head_before_payload),
+	KUNIT_CASE(payload_of_an_endpoint),
 	KUNIT_CASE(last_connection),
 	KUNIT_CASE(twin_of_a_post),
 	KUNIT_CASE(nonblock),

@@ -141,11 +141,12 @@ static enum hvpm_status post(struct hvpm_vm *vm, struct kvm_vcpu *vcpu,
 	status = hvpm_post_check_call(control, gpa);
 	if (status)
 		return status;
-	/* Pairs with the release in hvpm_vcpu_add(). */
-	own = smp_load_acquire(&vm->vcpu_vps[vcpu->vcpu_idx]);
-	if (own && hvpm_vcpu_post_to_itself(own, gpa))
-		return HVPM_STATUS_SUCCESS;
-	return post_copy(vm, vcpu, gpa);
+	own = hvpm_vcpu_vp(vm, vcpu->vcpu_idx);
+	if (own)
+		status = hvpm_vcpu_post(own, gpa);
+	if (!own || status == HVPM_OUT_OF_REACH)
+		status = post_copy(vm, vcpu, gpa);
+	return status;
 }
 
 static int answer(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
@@ -244,7 +245,7 @@ static void replace_process_stimers(struct kvm_vcpu *vcpu)
 	idx = srcu_read_lock(&hooks_srcu);
 	vm = find_vm(vcpu);
 	if (vm)
-		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+		vp = hvpm_vcpu_vp(vm, vcpu->vcpu_idx);
 	if (vp)
 		hvpm_vp_scan_behind(vp);
 	static_call_cond(body_process_stimers)(vcpu);
@@ -290,7 +291,7 @@ static void synic_written(struct hvpm_vm *vm, struct kvm_vcpu *vcpu, u32 msr)
 	 * the guest next writes one of these.
 	 */
 	hvpm_vcpu_add(vm, vcpu);
-	vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+	vp = hvpm_vcpu_vp(vm, vcpu->vcpu_idx);
 	if (vp)
 		vp->ops->kick(vp);
 }
@@ -335,7 +336,7 @@ static void replace_reset(struct kvm_vcpu *vcpu, bool init_event)
 	WRITE_ONCE(vcpu->arch.pv.pv_unhalted, false);
 	vm = find_vm(vcpu);
 	if (vm)
-		vp = hvpm_vcpu_vp(&vm->partition, vcpu);
+		vp = hvpm_vcpu_vp(vm, vcpu->vcpu_idx);
 	if (vp)
 		hvpm_vp_reset(vp);
 	srcu_read_unlock(&hooks_srcu, idx);

@@ -4,6 +4,7 @@
  */
 #include <asm/apicdef.h>
 #include <linux/fault-inject-usercopy.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -12,6 +13,11 @@
 #include "../slot.h"
 #include "vcpu.h"
 #include "vm.h"
+
+/* A post may wake a reader of an endpoint, and does so with preemption disabled. */
+#ifdef CONFIG_PREEMPT_RT
+#error "PREEMPT_RT is not supported"
+#endif
 
 #define to_vcpu(ptr)	(container_of((ptr), struct hvpm_vcpu, vp)->vcpu)
 
@@ -178,6 +184,14 @@ static bool has_index(const struct kvm_vcpu *vcpu, u32 index)
 				   vcpu->vcpu_idx);
 }
 
+static bool vcpu_read_payload(struct hvpm_vp *vp, void *payload, u32 size)
+{
+	const struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
+
+	return !should_fail_usercopy() &&
+	       !__copy_from_user_inatomic(payload, own->payload, size);
+}
+
 static u64 vcpu_sint(struct hvpm_vp *vp, unsigned int sint)
 {
 	return atomic64_read(&vp_synic(vp)->sint[sint]);
@@ -254,6 +268,7 @@ static const struct hvpm_vp_ops vcpu_ops = {
 	.set_pending = vcpu_set_pending,
 	.write_message = vcpu_write_message,
 	.write_own = vcpu_write_own,
+	.read_payload = vcpu_read_payload,
 	.timer_waits = vcpu_timer_waits,
 	.sint = vcpu_sint,
 	.interrupt = vcpu_interrupt,
@@ -283,7 +298,7 @@ int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 	/* It may have become so since it was attached, before its first vCPU. */
 	if (hvpm_vm_encrypted(vcpu->kvm))
 		return 0;
-	if (hvpm_vcpu_vp(&vm->partition, vcpu))
+	if (hvpm_vcpu_vp(vm, vcpu->vcpu_idx))
 		return 0;
 
 	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
@@ -296,7 +311,7 @@ int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 	if (ret)
 		kfree(new);
 	else
-		/* What it points to before; pairs with the acquire in post(). */
+		/* What it points to before; pairs with the acquire in hvpm_vcpu_vp(). */
 		smp_store_release(&vm->vcpu_vps[vcpu->vcpu_idx], &new->vp);
 	/* Attaching and the vCPU's own thread may both have come here. */
 	return ret == -EBUSY ? 0 : ret;
@@ -335,26 +350,30 @@ out:
 }
 
 /**
- * hvpm_vcpu_post_to_itself - post by the short way, if all is as it mostly is
+ * hvpm_vcpu_post - post what a vCPU's guest has in its memory, if it is there now
  * @vp: VP of the vCPU on whose thread the call is made
  * @gpa: where the input block is, aligned and inside one page
  *
  * Context: under the VM's SRCU; does not sleep.
- * Return: true if the message was posted; false: nothing was done.
+ * Return: as hvpm_post(); HVPM_OUT_OF_REACH: some of the block cannot be
+ *	reached without sleeping, or at all, and nothing was done.
  */
-bool hvpm_vcpu_post_to_itself(struct hvpm_vp *vp, gpa_t gpa)
+enum hvpm_status hvpm_vcpu_post(struct hvpm_vp *vp, gpa_t gpa)
 {
 	struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
-	struct hvpm_post_head head;
-	bool posted;
+	enum hvpm_status status = HVPM_OUT_OF_REACH;
+	struct hvpm_post post;
 
+	post.own = vp;
+	post.payload = NULL;
 	/* The core's RCU, and what keeps a page that is not there from sleeping. */
 	rcu_read_lock_sched();
 	pagefault_disable();
-	posted = peek(own, gpa, &head) && hvpm_post_to_itself(vp, &head);
+	if (peek(own, gpa, &post.head))
+		status = hvpm_post_by_vp(&post);
 	pagefault_enable();
 	rcu_read_unlock_sched();
-	return posted;
+	return status;
 }
 
 /**
@@ -382,8 +401,9 @@ struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 			       enum hvpm_status *status)
 {
 	unsigned int online = atomic_read(&vm->kvm->online_vcpus);
-	struct kvm_vcpu *vcpu = NULL;
-	unsigned long i;
+	struct kvm_vcpu *vcpu;
+	struct hvpm_vp *vp;
+	unsigned int i, n;
 
 	if (index == HV_POSTMSG_ANY_VP) {
 		*status = online ? HVPM_STATUS_INVALID_SYNIC_STATE :
@@ -391,17 +411,18 @@ struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 		return NULL;
 	}
 
-	if (index < online)
-		vcpu = kvm_get_vcpu(vm->kvm, index);
-	if (!vcpu || !has_index(vcpu, index)) {
-		kvm_for_each_vcpu(i, vcpu, vm->kvm)
-			if (has_index(vcpu, index))
-				goto found;
-		*status = HVPM_STATUS_INVALID_VP_INDEX;
-		return NULL;
+	/* From its own number on, or where that is none from the first, and around. */
+	i = array_index_nospec(index, online);
+	for (n = 0; n < online; n++) {
+		vp = hvpm_vcpu_vp(vm, i);
+		vcpu = vp ? to_vcpu(vp) : kvm_get_vcpu(vm->kvm, i);
+		if (vcpu && has_index(vcpu, index)) {
+			/* What it gets without a VP: its SynIC is not enabled. */
+			*status = HVPM_STATUS_INVALID_SYNIC_STATE;
+			return vp;
+		}
+		i = i + 1 < online ? i + 1 : 0;
 	}
-found:
-	/* What is said of a vCPU without a VP: its SynIC is not enabled. */
-	*status = HVPM_STATUS_INVALID_SYNIC_STATE;
-	return hvpm_vcpu_vp(&vm->partition, vcpu);
+	*status = HVPM_STATUS_INVALID_VP_INDEX;
+	return NULL;
 }

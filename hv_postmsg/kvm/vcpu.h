@@ -5,13 +5,12 @@
 #ifndef _HV_POSTMSG_KVM_VCPU_H
 #define _HV_POSTMSG_KVM_VCPU_H
 
-#include <linux/xarray.h>
+#include <asm/barrier.h>
 
 #include "../compat/kvm_host.h"
 #include "../partition.h"
 #include "../vp.h"
-
-struct hvpm_vm;
+#include "vm.h"
 
 /**
  * struct hvpm_vcpu - a VP of a VM
@@ -33,23 +32,24 @@ struct hvpm_vcpu {
 };
 
 int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu);
-bool hvpm_vcpu_post_to_itself(struct hvpm_vp *vp, gpa_t gpa);
+enum hvpm_status hvpm_vcpu_post(struct hvpm_vp *vp, gpa_t gpa);
 void hvpm_vcpu_free(struct hvpm_vp *vp);
 struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 			       enum hvpm_status *status);
 
 /**
  * hvpm_vcpu_vp - the VP of a vCPU
- * @partition: partition of the vCPU's VM
- * @vcpu: the vCPU
+ * @vm: the vCPU's VM
+ * @index: the vCPU's number in it
  *
  * Context: any.
  * Return: the VP, or NULL: its SynIC was never set up.
  */
-static inline struct hvpm_vp *hvpm_vcpu_vp(struct hvpm_partition *partition,
-					   const struct kvm_vcpu *vcpu)
+static inline struct hvpm_vp *hvpm_vcpu_vp(const struct hvpm_vm *vm,
+					   unsigned int index)
 {
-	return xa_load(&partition->vps, vcpu->vcpu_idx);
+	/* Pairs with the release in hvpm_vcpu_add(). */
+	return smp_load_acquire(&vm->vcpu_vps[index]);
 }
 
 #endif /* _HV_POSTMSG_KVM_VCPU_H */

@@ -26,8 +26,8 @@ struct kvm;
  * @kvm: the VM; valid until detached, which waits for RCU and for the VM's own
  *	SRCU, under which KVM runs the hooked functions
  * @file: what pins @kvm: on 6.12 nothing but a file keeps kvm-amd loaded
- * @vcpu_vps: VPs by vCPU, for a vCPU's own posts.  Each is set once, behind its entry
- *	in &hvpm_partition.vps, and as valid as that
+ * @vcpu_vps: VPs by vCPU.  Each is set once, behind its entry in &hvpm_partition.vps,
+ *	and as valid as that
  */
 struct hvpm_vm {
 	struct hvpm_partition partition;

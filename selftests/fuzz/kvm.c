@@ -625,7 +625,7 @@ int core_queue_length(int vm, int vcpu)
 	rcu_read_lock();
 	attached = hvpm_vm_find(&vms[vm].kvm);
 	if (attached)
-		vp = hvpm_vcpu_vp(&attached->partition, get_vcpu(vm, vcpu));
+		vp = hvpm_vcpu_vp(attached, vcpu);
 	if (vp) {
 		length = hvpm_queue_length(&vp->queue);
 		shim_check(hvpm_queue_empty(&vp->queue) == !length);

@@ -487,6 +487,13 @@ unsigned long shim_put_unsafe(void __user *to, const void *from, size_t size)
 	return copy_unsafe(to, from, size, accessible(to, true));
 }
 
+unsigned long __copy_from_user_inatomic(void *to, const void __user *from,
+					unsigned long size)
+{
+	shim_check(!user_open);
+	return copy_unsafe(to, from, size, accessible(from, false));
+}
+
 unsigned long copy_user_generic(void *to, const void *from, unsigned long size)
 {
 	size_t can = accessible(to, true), reads = accessible(from, false);

@@ -49,6 +49,8 @@ unsigned long shim_put_unsafe(void __user *to, const void *from, size_t size);
 			goto label;					\
 	} while (0)
 
+unsigned long __copy_from_user_inatomic(void *to, const void __user *from,
+					unsigned long size);
 /* From user memory to user memory; opens it by itself. */
 unsigned long copy_user_generic(void *to, const void *from, unsigned long size);
 
