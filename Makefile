@@ -91,7 +91,8 @@ kunit: setup-kunit build/linux-$(KERNEL)/.extracted
 
 .PHONY: selftests
 selftests: setup-tests-$(KERNEL)
-	@selftests/run $(KERNEL) $(TESTS)
+	@# Not on to the makes in there: one has a TESTS of its own.
+	@MAKEFLAGS= selftests/run $(KERNEL) $(TESTS)
 
 .PHONY: vmbus
 vmbus: setup-lab-$(KERNEL)
@@ -147,7 +148,7 @@ reload: setup-lab-$(KERNEL) modules
 # Not in check either; see selftests/coverage/run.
 .PHONY: coverage
 coverage: setup-kunit setup-tests-$(KERNEL)-debug
-	@selftests/coverage/run $(KERNEL) $(TESTS)
+	@MAKEFLAGS= selftests/coverage/run $(KERNEL) $(TESTS)
 
 # So many hypercalls, and a quarter as many ioctls; see selftests/fuzz/run.
 .PHONY: fuzz
