@@ -342,7 +342,7 @@ static bool post_to_itself(struct hvpm_vp *own, struct hvpm_port *port,
  *
  * Context: under RCU, page faults disabled.
  * Return: as hvpm_post(); HVPM_OUT_OF_REACH: the payload is, and nothing was
- *	done.
+ *	posted or counted.  For a moment a buffer, and room, may have been taken.
  */
 enum hvpm_status hvpm_post_by_vp(const struct hvpm_post *post)
 {

@@ -411,9 +411,9 @@ struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 		return NULL;
 	}
 
-	/* From its own number on, or where that is none from the first, and around. */
+	/* As KVM does: its own number first, then all from the first on. */
 	i = array_index_nospec(index, online);
-	for (n = 0; n < online; n++) {
+	for (n = 0; online && n <= online; n++) {
 		vp = hvpm_vcpu_vp(vm, i);
 		vcpu = vp ? to_vcpu(vp) : kvm_get_vcpu(vm->kvm, i);
 		if (vcpu && has_index(vcpu, index)) {
@@ -421,7 +421,7 @@ struct hvpm_vp *hvpm_vcpu_find(struct hvpm_vm *vm, u32 index,
 			*status = HVPM_STATUS_INVALID_SYNIC_STATE;
 			return vp;
 		}
-		i = i + 1 < online ? i + 1 : 0;
+		i = n;
 	}
 	*status = HVPM_STATUS_INVALID_VP_INDEX;
 	return NULL;

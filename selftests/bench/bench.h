@@ -14,11 +14,8 @@
 #ifndef SELFTESTS_BENCH_H
 #define SELFTESTS_BENCH_H
 
+#include "calls.h"
 #include "hvpm.h"
-
-#define BENCH_CALLS	1000
-#define BENCH_WARM_UP	200
-#define BENCH_ROUNDS	(BENCH_WARM_UP + BENCH_CALLS)
 
 /* What all messages are: as large as can be, to this SINT. */
 #define BENCH_SINT	2
