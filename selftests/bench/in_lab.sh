@@ -15,8 +15,7 @@ fi
 # wanted CASE [CASE...]: is the first among the others, or are there none?
 wanted()
 {
-	local name=$1 other
-
+	name=$1
 	shift
 	[ $# -gt 0 ] || return 0
 	for other; do
