@@ -64,16 +64,14 @@ static uint8_t hypercall_page[4096] __attribute__((aligned(4096)));
 static uint8_t stack[16384] __attribute__((aligned(16), used));
 static uint32_t cost[BENCH_ROUNDS];
 
-asm(
-	".section .text.unlikely, \"ax\"\n"
+asm(".section .text.unlikely, \"ax\"\n"
 	".balign 4\n"
 	".long " MULTIBOOT ", 0, -" MULTIBOOT "\n"
 	".globl _start\n"
 	"_start:\n"
 	"	mov $stack + 16384, %esp\n"
 	"	call measure\n"
-	"	.text\n"
-);
+	"	.text\n");
 
 static void out8(uint16_t port, uint8_t value)
 {
