@@ -536,8 +536,11 @@ TEST_F(limits, every_allocation_is_charged)
 	fclose(file);
 	close(self->greed->tracing_on);
 	ASSERT_EQ(0, rmdir(TRACING));
-	/* At least partitions, their counters, VPs, endpoint, connections. */
-	EXPECT_LE(8, ours);
+	/*
+	 * At least the host's partition, counters, VPs, endpoint, connections.  What may
+	 * be large, as a VM's partition, a function of the kernel's own allocates.
+	 */
+	EXPECT_LE(7, ours);
 	TH_LOG("%u allocations of the module's own", ours);
 }
 
