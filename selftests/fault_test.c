@@ -1180,6 +1180,35 @@ TEST_F(slot, guest_post_each_fault)
 	printf("# post: %u faults\n", nth - 2);
 }
 
+/* The same to another VP: what the buffer cannot be filled with at once comes later. */
+TEST_F(slot, guest_post_to_another_each_fault)
+{
+	sites_t input = sites_of("kvm_vcpu_read_guest_page", "");
+	sites_t payload = sites_of("should_fail_usercopy", "vcpu_read_payload");
+	bool injected = true, again;
+	sites_t failed, seen = 0;
+	unsigned int nth;
+
+	hvpm_vp_enable_synic(self->other, SINT);
+	hvpm_create_port(self->partition, SELF, 1, SINT, 0, 0);
+	hvpm_join(self->partition, CONNECTION, self->partition, SELF);
+	for (nth = 1; injected; nth++) {
+		ASSERT_GT(MAX_WALK, nth);
+		fill_guest_post(self->vp, nth);
+		failed_sites();
+		injected = command_with_fault(self->vp, HVPM_HYPERCALL, nth, &again);
+		failed = failed_sites();
+		seen |= failed;
+		ASSERT_EQ(failed & input ? HV_STATUS_INVALID_ALIGNMENT :
+					   HV_STATUS_SUCCESS,
+			  self->vp->guest->result[0]);
+		expect_taken(self->other, nth, !(failed & input) + again);
+		hvpm_check_port(self->partition, SELF);
+	}
+	EXPECT_EQ(payload, seen & payload);
+	printf("# post to another: %u faults\n", nth - 2);
+}
+
 /*
  * A VP whose SynIC is set up when there is no memory for it: posts find none there
  * until the guest writes one of its registers again.
