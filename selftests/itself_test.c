@@ -462,11 +462,7 @@ TEST_F(slot, block_in_smram)
 	memcpy(smi_handler + SMI_CALL,
 	       addr_gpa2hva(self->vm->vm, self->vp->guest->hypercall_gpa), 3);
 	smram = create_smram(self, smi_handler, sizeof(smi_handler));
-	under = mmap(NULL, SMRAM_PAGES * 4096, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, under);
-	vm_set_user_memory_region(self->vm->vm, REGION_SLOT, 0, SMRAM_GPA,
-				  SMRAM_PAGES * 4096, under);
+	under = create_under_smram(self, REGION_SLOT);
 	input = hvpm_vp_fill(self->vp, 0, CONNECTION, TYPE, SIZE);
 	hvpm_payload_fill(input->payload, TYPE, SIZE, 0, 0);
 	memcpy(under + (SMRAM_INPUT - SMRAM_GPA), input, sizeof(*input));

@@ -1033,18 +1033,13 @@ TEST_F(slot, sim_page_under_smram)
 {
 	uint8_t *smram, *copy = malloc(SMRAM_PAGES * 4096);
 	struct hv_postmsg_message *slots;
-	void *under;
+	uint8_t *under;
 
 	if (!kvm_check_cap(KVM_CAP_X86_SMM))
 		SKIP(return, "no system management mode in this KVM");
 	smram = create_smram(self, smi_handler, sizeof(smi_handler));
-	/* Not through the library, which knows one region per address. */
-	under = mmap(NULL, SMRAM_PAGES * 4096, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, under);
-	vm_set_user_memory_region(self->vm->vm, REGION_SLOT, 0, SMRAM_GPA,
-				  SMRAM_PAGES * 4096, under);
-	slots = under + (SMRAM_SIM - SMRAM_GPA);
+	under = create_under_smram(self, REGION_SLOT);
+	slots = (void *)(under + (SMRAM_SIM - SMRAM_GPA));
 	hvpm_vp_wrmsr(self->vp, HV_X64_MSR_SIMP, SMRAM_SIM | HV_SYNIC_SIMP_ENABLE);
 
 	enter_smm(self, _metadata);

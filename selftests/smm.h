@@ -29,6 +29,20 @@ static inline uint8_t *create_smram(struct _test_data_slot *self,
 	return smram;
 }
 
+/* Ordinary memory at the same address, which a VP in SMM does not see. */
+static inline uint8_t *create_under_smram(struct _test_data_slot *self,
+					  uint32_t region)
+{
+	/* Not through the library, which knows one region per address. */
+	uint8_t *under = mmap(NULL, SMRAM_PAGES * 4096, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	TEST_ASSERT(under != MAP_FAILED, "mmap: %s", strerror(errno));
+	vm_set_user_memory_region(self->vm->vm, region, 0, SMRAM_GPA,
+				  SMRAM_PAGES * 4096, under);
+	return under;
+}
+
 /* Run until the handler exits again, which then reads @value. */
 static inline void run_in_smm(struct _test_data_slot *self, uint8_t value,
 			      struct __test_metadata *_metadata)
