@@ -18,7 +18,6 @@
 #include "partition.h"
 #include "port.h"
 #include "post.h"
-#include "slot.h"
 #include "vp.h"
 
 /* Message types with the top bit set are the hypervisor's own. */
@@ -75,7 +74,7 @@ static enum hvpm_status post_to_endpoint(struct hvpm_port *port,
 	 * Not by way of a reservation that is given back: that wakes posters, and
 	 * one who waits for a buffer of this port would wake itself for ever.
 	 */
-	if (!READ_ONCE(endpoint->closed) && !hvpm_buffers_free(&port->buffers))
+	if (!READ_ONCE(endpoint->closed) && !hvpm_buffers_any(&port->buffers))
 		return HVPM_STATUS_INSUFFICIENT_BUFFERS;
 	status = hvpm_endpoint_reserve(endpoint);
 	if (status)

@@ -101,8 +101,9 @@ struct hvpm_vp_ops {
  *	written goes back to the queue only if there was none meanwhile
  * @behind: SINTs whose slot was last seen with a timer's message in it, before
  *	something queued: it is the queue's turn.  The VP's thread only
- * @last: connection that the VP last posted to, or NULL; not to be looked at unless
- *	@last_drops is what &hvpm_partition.connection_drops is.  The VP's thread only
+ * @last: connection that the VP last posted to, or NULL; under RCU, and not to be
+ *	looked at unless @last_drops is what &hvpm_partition.connection_drops is: it may
+ *	be gone.  The VP's thread only
  * @last_drops: what that was before it was looked up.  The VP's thread only
  * @queue: messages queued for it
  */
