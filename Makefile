@@ -19,6 +19,8 @@
 #                     commits to them, for check and for the documentation
 #   make bench-profile KERNEL=6.1|6.12 [CASES="CASE..."]
 #                     which functions they are executed in
+#   make bench-scaling KERNEL=6.1|6.12
+#                     which cache lines posts on two CPUs share, and what it costs
 #   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
 #                     VMs and processes that come and go, each message accounted for;
 #                     and so many rounds of load, run and unload
@@ -121,6 +123,11 @@ bench-guard: setup-lab-$(KERNEL)
 .PHONY: bench-profile
 bench-profile: setup-lab-$(KERNEL)
 	@selftests/bench/profile $(KERNEL) $(CASES)
+
+# What CPUs share that post at the same time; see selftests/bench/scaling.
+.PHONY: bench-scaling
+bench-scaling: setup-lab-$(KERNEL)
+	@selftests/bench/scaling $(KERNEL)
 
 # Make what "make bench" has just left the committed figures, and those of the page.
 .PHONY: bench-accept

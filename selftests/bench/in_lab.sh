@@ -2,16 +2,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Usage: in_lab.sh [--symbols] [CASE...]
+#        in_lab.sh --scaling
 #
 # Run in the lab: count, then see that the module can go again. With --symbols also
-# print the kernel's functions and its modules', packed.
+# print the kernel's functions and its modules', packed, as --scaling does, which runs
+# bench_scaling.
 
 cd "$(dirname "$0")" || exit
 symbols=
-if [ "${1-}" = --symbols ]; then
+scaling=
+case ${1-} in
+--symbols)
 	symbols=1
 	shift
-fi
+	;;
+--scaling)
+	symbols=1
+	scaling=1
+	;;
+esac
 # wanted CASE [CASE...]: is the first among the others, or are there none?
 wanted()
 {
@@ -36,10 +45,15 @@ post_qemu()
 }
 
 echo "release $(uname -r)"
-if wanted post_qemu "$@"; then
-	post_qemu || exit
+if [ "$scaling" ]; then
+	insmod hv_postmsg.ko || exit
+	./bench_scaling || exit
+else
+	if wanted post_qemu "$@"; then
+		post_qemu || exit
+	fi
+	./bench hv_postmsg.ko "$@" || exit
 fi
-./bench hv_postmsg.ko "$@" || exit
 [ -z "$symbols" ] ||
 	echo "kallsyms $(grep -i ' [tw] ' /proc/kallsyms | gzip | base64 | tr -d '\n')"
 rmmod hv_postmsg

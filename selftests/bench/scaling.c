@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Usage: bench_scaling
+ *
+ * Post on two CPUs at the same time, and mark what is to be looked at for the plugin
+ * (plugin/lines.c): each hypercall, and each EOM that brings a message.  Run by
+ * selftests/bench/scaling.  A line "phase NAME" for each phase:
+ *
+ *	warm_up
+ *	null_apart	two VMs, a CPU each, make a call that does nothing
+ *	self_apart	the two post to themselves
+ *	post_apart	the two post to two other VMs, which take it on the same CPU
+ *	port_N		N VPs of a VM, on both CPUs, post to one port
+ */
+#include <dirent.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hvpm.h"
+#include "scaling.h"
+
+#define CPUS		2
+#define SINT		2
+#define TYPE		1
+#define PORT		7
+#define CONNECTION	7
+#define TO_ITSELF	8
+#define UNKNOWN_CALL	0x0fff
+
+/* Buffers of a port, and so many posts in a row without anybody taking one. */
+#define BATCH		16
+/* Posts of a phase, of each pair or of all that post to one port. */
+#define POSTS		3200
+#define MAX_POSTERS	16
+
+/* A phase takes some seconds. */
+#define PATIENCE_S	60
+/* Exit status for a guest that the emulator has lost. */
+#define LOST		77
+
+/* Let others run so often, at most, before the next try. */
+#define MAX_WAIT	64
+
+/* Leave the guest by this port to let others run. */
+#define YIELD_PORT	0xe0
+
+#define mark(which) \
+	asm volatile(".byte 0x0f, 0x1f, 0x80\n\t.long %c0" \
+		     : : "i"(BENCH_MARK + (which)) : "memory")
+
+/* --- in the guest --- */
+
+static uint64_t guest_null(struct hvpm_guest *guest, uint64_t calls)
+{
+	while (calls--) {
+		mark(BENCH_BEGIN);
+		hvpm_guest_hypercall(guest, UNKNOWN_CALL, guest->input_gpa, 0);
+		mark(BENCH_END_NULL);
+	}
+	return 0;
+}
+
+static uint64_t guest_post_self(struct hvpm_guest *guest, uint64_t posts)
+{
+	volatile struct hv_postmsg_message *slot = &guest->slots[SINT];
+	uint64_t status;
+
+	while (posts--) {
+		mark(BENCH_BEGIN);
+		status = hvpm_guest_hypercall(guest, HVPM_POST, guest->input_gpa, 0);
+		mark(BENCH_END_ACCEPTED);
+		GUEST_ASSERT_EQ(status, HV_STATUS_SUCCESS);
+		GUEST_ASSERT_EQ(slot->type, TYPE);
+		slot->type = 0;
+	}
+	return 0;
+}
+
+static void guest_yield(void)
+{
+	asm volatile("outb %%al, %0" : : "N"(YIELD_PORT) : "memory");
+}
+
+/* Have @posts accepted; where there is no room, wait, each time twice as long. */
+static uint64_t guest_post(struct hvpm_guest *guest, uint64_t posts)
+{
+	unsigned int wait = 1, waited;
+	uint64_t status;
+
+	while (posts) {
+		mark(BENCH_BEGIN);
+		status = hvpm_guest_hypercall(guest, HVPM_POST, guest->input_gpa, 0);
+		if (!status) {
+			mark(BENCH_END_ACCEPTED);
+			posts--;
+			wait = 1;
+			continue;
+		}
+		mark(BENCH_END_REFUSED);
+		GUEST_ASSERT_EQ(status, HV_STATUS_INSUFFICIENT_BUFFERS);
+		for (waited = 0; waited < wait; waited++)
+			guest_yield();
+		if (wait < MAX_WAIT)
+			wait *= 2;
+	}
+	return 0;
+}
+
+static uint64_t guest_take(struct hvpm_guest *guest, uint64_t messages)
+{
+	volatile struct hv_postmsg_message *slot = &guest->slots[SINT];
+
+	while (messages) {
+		if (!slot->type) {
+			guest_yield();
+			continue;
+		}
+		messages--;
+		slot->type = 0;
+		asm volatile("mfence" : : : "memory");
+		if (slot->flags & HV_MESSAGE_FLAG_PENDING) {
+			mark(BENCH_BEGIN);
+			wrmsr(HV_X64_MSR_EOM, 0);
+			mark(BENCH_END_TAKEN);
+		}
+	}
+	return 0;
+}
+
+/* --- a guest that the emulator has lost --- */
+
+/*
+ * With a thread per CPU, QEMU 7.2 now and then lets a guest go on where the host was: at
+ * the instruction behind VMRUN, or nowhere.  So if a phase does not end, each guest that
+ * is running is looked at.
+ */
+static __thread struct hvpm_vp *running;
+static volatile unsigned int phases;
+
+extern char __executable_start[], etext[];
+
+static void look_at_guest(int signal)
+{
+	struct kvm_regs regs;
+
+	if (!running || ioctl(running->vcpu->fd, KVM_GET_REGS, &regs))
+		return;
+	if ((regs.rip < (uint64_t)__executable_start || regs.rip >= (uint64_t)etext) &&
+	    regs.rip / getpagesize() !=
+			(uint64_t)running->guest->hypercall / getpagesize())
+		_exit(LOST);
+}
+
+static void look_at_guests(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+
+	while (tasks && (task = readdir(tasks)))
+		syscall(SYS_tgkill, getpid(), atoi(task->d_name), SIGUSR1);
+	sleep(1);
+}
+
+static void *watch(void *unused)
+{
+	unsigned int seen, waited;
+	int status;
+
+	for (;;) {
+		seen = phases;
+		for (waited = 0; waited < PATIENCE_S && seen == phases; waited++)
+			sleep(1);
+		if (seen != phases)
+			continue;
+		look_at_guests();
+		/* Those of the children they look at by themselves. */
+		while (waitpid(-1, &status, 0) > 0)
+			if (WIFEXITED(status) && WEXITSTATUS(status) == LOST)
+				_exit(LOST);
+		TEST_FAIL("a phase does not end");
+	}
+	return NULL;
+}
+
+static void start_watching(void)
+{
+	const struct sigaction action = { .sa_handler = look_at_guest };
+	pthread_t thread;
+
+	sigaction(SIGUSR1, &action, NULL);
+	TEST_ASSERT(!pthread_create(&thread, NULL, watch, NULL), "pthread_create");
+}
+
+/* --- in the host --- */
+
+static void pin(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity: %s",
+		    strerror(errno));
+}
+
+/* Have the guest call @function(guest, @argument), and let others run meanwhile. */
+static uint64_t call(struct hvpm_vp *vp,
+		     uint64_t (*function)(struct hvpm_guest *, uint64_t),
+		     uint64_t argument)
+{
+	vp->guest->argument[0] = (uint64_t)function;
+	vp->guest->argument[1] = argument;
+	vp->guest->command = HVPM_CALL;
+	running = vp;
+	while (hvpm_vp_run(vp, NULL) != UCALL_SYNC)
+		sched_yield();
+	running = NULL;
+	return vp->guest->result[0];
+}
+
+static struct hvpm_vm *create_vm(unsigned int vps)
+{
+	struct hvpm_vm *vm = hvpm_vm_create(vps, NULL);
+	unsigned int i;
+
+	for (i = 0; i < vps; i++) {
+		hvpm_vp_enable_synic(&vm->vps[i], SINT);
+		hvpm_vp_wrmsr(&vm->vps[i], HV_X64_MSR_SINT0 + SINT,
+			      HVPM_VECTOR(0, SINT) | HV_SYNIC_SINT_POLLING);
+		hvpm_vp_fill(&vm->vps[i], 0, CONNECTION, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+	}
+	hvpm_vm_attach(vm, 0);
+	return vm;
+}
+
+/* A VM that posts and, returned in @receiver, one with the port. */
+static struct hvpm_vm *create_pair(unsigned int posters, struct hvpm_vm **receiver)
+{
+	struct hvpm_vm *sender = create_vm(posters);
+
+	*receiver = create_vm(1);
+	hvpm_create_port((*receiver)->partition, PORT, 0, SINT, 0, BATCH);
+	hvpm_join(sender->partition, CONNECTION, (*receiver)->partition, PORT);
+	return sender;
+}
+
+static void end_phase(const char *name)
+{
+	mark(BENCH_END_PHASE);
+	printf("phase %s\n", name);
+	fflush(stdout);
+	phases++;
+}
+
+/* --- apart --- */
+
+static const char *const apart[] = { "warm_up", "null_apart", "self_apart", "post_apart" };
+
+static void post_apart(struct hvpm_vp *sender, struct hvpm_vp *receiver,
+		       unsigned int posts)
+{
+	for (; posts; posts -= BATCH) {
+		call(sender, guest_post, BATCH);
+		call(receiver, guest_take, BATCH);
+	}
+}
+
+static void meet(pthread_barrier_t *barrier)
+{
+	pthread_barrier_wait(barrier);
+	phases++;
+}
+
+/* One of the two, a process: @barrier before each phase and behind it. */
+static void run_apart(unsigned int cpu, pthread_barrier_t *barrier)
+{
+	struct hvpm_vm *receiver, *sender;
+	struct hvpm_vp *vp;
+
+	pin(cpu);
+	start_watching();
+	sender = create_pair(1, &receiver);
+	vp = &sender->vps[0];
+	hvpm_create_port(sender->partition, PORT, 0, SINT, 0, BATCH);
+	hvpm_join(sender->partition, TO_ITSELF, sender->partition, PORT);
+
+	meet(barrier);
+	call(vp, guest_null, BATCH);
+	post_apart(vp, &receiver->vps[0], 4 * BATCH);
+	hvpm_vp_fill(vp, 0, TO_ITSELF, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+	call(vp, guest_post_self, BATCH);
+	meet(barrier);
+
+	meet(barrier);
+	call(vp, guest_null, POSTS);
+	meet(barrier);
+
+	meet(barrier);
+	call(vp, guest_post_self, POSTS);
+	meet(barrier);
+
+	hvpm_vp_fill(vp, 0, CONNECTION, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+	meet(barrier);
+	post_apart(vp, &receiver->vps[0], POSTS);
+	meet(barrier);
+
+	hvpm_vm_free(sender);
+	hvpm_vm_free(receiver);
+}
+
+static void measure_apart(void)
+{
+	pthread_barrierattr_t attributes;
+	pthread_barrier_t *barrier;
+	int sockets[2], status;
+	pid_t child[CPUS];
+	unsigned int i;
+
+	barrier = mmap(NULL, sizeof(*barrier), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(barrier != MAP_FAILED, "mmap: %s", strerror(errno));
+	pthread_barrierattr_init(&attributes);
+	pthread_barrierattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(barrier, &attributes, CPUS + 1);
+	for (i = 0; i < CPUS; i++)
+		if (hvpm_spawn(&child[i], sockets)) {
+			run_apart(i, barrier);
+			_exit(0);
+		}
+	for (i = 0; i < ARRAY_SIZE(apart); i++) {
+		meet(barrier);
+		meet(barrier);
+		end_phase(apart[i]);
+	}
+	for (i = 0; i < CPUS; i++)
+		TEST_ASSERT(waitpid(child[i], &status, 0) == child[i] && !status,
+			    "a child ended with %#x", status);
+}
+
+/* --- to one port --- */
+
+/**
+ * struct poster - a thread that has a VP post, or take what comes
+ *
+ * @vp: the VP
+ * @function: what its guest does
+ * @count: so many times
+ * @cpu: on this CPU
+ * @thread: the thread
+ */
+struct poster {
+	struct hvpm_vp *vp;
+	uint64_t (*function)(struct hvpm_guest *guest, uint64_t count);
+	uint64_t count;
+	unsigned int cpu;
+	pthread_t thread;
+};
+
+static void *run_poster(void *arg)
+{
+	struct poster *poster = arg;
+
+	pin(poster->cpu);
+	call(poster->vp, poster->function, poster->count);
+	return NULL;
+}
+
+static void measure_port(struct hvpm_vm *sender, struct hvpm_vm *receiver,
+			 unsigned int posters)
+{
+	struct poster all[MAX_POSTERS + 1];
+	unsigned int i;
+	char name[16];
+
+	for (i = 0; i <= posters; i++) {
+		all[i].vp = &sender->vps[i];
+		all[i].function = guest_post;
+		all[i].count = POSTS / posters;
+		all[i].cpu = i % CPUS;
+	}
+	all[posters].vp = &receiver->vps[0];
+	all[posters].function = guest_take;
+	all[posters].count = POSTS;
+	for (i = 0; i <= posters; i++)
+		TEST_ASSERT(!pthread_create(&all[i].thread, NULL, run_poster, &all[i]),
+			    "pthread_create");
+	for (i = 0; i <= posters; i++)
+		TEST_ASSERT(!pthread_join(all[i].thread, NULL), "pthread_join");
+	snprintf(name, sizeof(name), "port_%u", posters);
+	end_phase(name);
+}
+
+int main(void)
+{
+	struct hvpm_vm *sender, *receiver;
+	unsigned int posters;
+
+	start_watching();
+	measure_apart();
+	sender = create_pair(MAX_POSTERS, &receiver);
+	for (posters = 1; posters <= MAX_POSTERS; posters *= 2)
+		measure_port(sender, receiver, posters);
+	hvpm_vm_free(sender);
+	hvpm_vm_free(receiver);
+	return 0;
+}
