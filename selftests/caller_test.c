@@ -561,7 +561,7 @@ static int guest_wrmsr(struct guest *guest, unsigned int index, __u32 msr, __u64
 }
 
 /* Make the call on VP 0 as a caller of this mode does. */
-static int hypercall(struct guest *guest, __u64 control, __u64 input, __u64 output)
+static void load_call(struct guest *guest, __u64 control, __u64 input, __u64 output)
 {
 	struct kvm_regs *regs = &guest->vp[0].before;
 
@@ -587,6 +587,11 @@ static int hypercall(struct guest *guest, __u64 control, __u64 input, __u64 outp
 		regs->rdi = guest->junk | output >> 32;
 		regs->rsi = guest->junk | (__u32)output;
 	}
+}
+
+static int hypercall(struct guest *guest, __u64 control, __u64 input, __u64 output)
+{
+	load_call(guest, control, input, output);
 	return start_vp(guest, 0, CODE_CALL);
 }
 
@@ -1516,19 +1521,26 @@ TEST_F(caller, order_of_checks)
 
 /* --- the VMM keeps what is its own --- */
 
-/* The VMM gets the call as it was made, and the guest the VMM's answer. */
-static void handled_by_vmm(struct __test_metadata *_metadata, struct world *world,
-			   __u64 control, __u64 answer)
+/* The VMM gets the call that is loaded, and the guest the VMM's answer. */
+static void loaded_handled_by_vmm(struct __test_metadata *_metadata, struct world *world,
+				  __u64 control, __u64 input, __u64 answer)
 {
 	struct kvm_run *run = world->guest.vp[0].run;
 
-	ASSERT_EQ(USER_EXIT, hypercall(&world->guest, control, INPUT, 0x9abc));
+	ASSERT_EQ(USER_EXIT, start_vp(&world->guest, 0, CODE_CALL));
 	ASSERT_EQ(KVM_EXIT_HYPERV_HCALL, run->hyperv.type);
 	EXPECT_EQ(control, run->hyperv.u.hcall.input);
-	EXPECT_EQ(INPUT, run->hyperv.u.hcall.params[0]);
+	EXPECT_EQ(input, run->hyperv.u.hcall.params[0]);
 	EXPECT_EQ(0x9abc, run->hyperv.u.hcall.params[1]);
 	run->hyperv.u.hcall.result = answer;
 	check_status(_metadata, world, run_vp(&world->guest, 0), answer);
+}
+
+static void handled_by_vmm(struct __test_metadata *_metadata, struct world *world,
+			   __u64 control, __u64 answer)
+{
+	load_call(&world->guest, control, INPUT, 0x9abc);
+	loaded_handled_by_vmm(_metadata, world, control, INPUT, answer);
 }
 
 TEST_F(caller, not_attached)
@@ -1627,6 +1639,26 @@ TEST_F(caller, other_calls)
 			     hypercall(&world->guest, unknown[i], INPUT, 0),
 			     HV_STATUS_INVALID_HYPERCALL_CODE);
 	handled_by_vmm(_metadata, world, CALL_SIGNAL_EVENT | CALL_FAST, 0x12);
+	take_traces(_metadata, world, &after);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+}
+
+/*
+ * Another call, with the code of a post where a caller of the other width has its own:
+ * in RAX of a 64-bit one, in ECX of another.
+ */
+TEST_F(caller, code_in_the_other_register)
+{
+	struct world *world = &self->world;
+	const __u64 control = CALL_SIGNAL_EVENT | CALL_FAST;
+	struct traces before, after;
+
+	input_for(world, TO_SELF);
+	take_traces(_metadata, world, &before);
+	load_call(&world->guest, control, CALL_POST_MESSAGE, 0x9abc);
+	if (variant->mode == LONG_64)
+		world->guest.vp[0].before.rax = CALL_POST_MESSAGE;
+	loaded_handled_by_vmm(_metadata, world, control, CALL_POST_MESSAGE, 0x12);
 	take_traces(_metadata, world, &after);
 	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
 }

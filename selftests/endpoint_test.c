@@ -5,6 +5,7 @@
  */
 #include "patience.h"
 #include "kselftest_harness.h"
+#include "absent_page.h"
 #include "plain.h"
 
 /*
@@ -338,6 +339,7 @@ TEST_F(endpoint, poll)
 
 enum wait_for {
 	WAIT_READ,
+	WAIT_READ_TO,
 	WAIT_POLL,
 	WAIT_POST,
 };
@@ -349,6 +351,8 @@ struct waiter {
 	short events;
 	__u32 connection_id;
 	__u64 word;
+	/* Where WAIT_READ_TO reads to, and does nothing else. */
+	struct hv_postmsg_message *to;
 	/* What the call returned, and the message if it was read(). */
 	int result;
 	struct hv_postmsg_message message;
@@ -363,6 +367,9 @@ static void *waiter_thread(void *argument)
 	switch (waiter->what) {
 	case WAIT_READ:
 		result = plain_read(waiter->fd, &waiter->message);
+		break;
+	case WAIT_READ_TO:
+		result = read(waiter->fd, waiter->to, sizeof(*waiter->to));
 		break;
 	case WAIT_POLL:
 		result = plain_poll(waiter->fd, waiter->events, -1);
@@ -526,6 +533,44 @@ TEST_F(endpoint, two_readers)
 		EXPECT_EQ(256, end_waiter(_metadata, &readers[i]));
 	EXPECT_EQ(1, word_of(&readers[0].message) + word_of(&readers[1].message));
 	check_account(_metadata, self->receiver, 2, 2, 0);
+}
+
+/*
+ * One whose buffer is not there sleeps with a message in its hands, which comes before
+ * those that others would read: they wait for it, or are told to.
+ */
+TEST_F(endpoint, reader_asleep_in_a_page_fault)
+{
+	struct waiter asleep = { .what = WAIT_READ_TO, .fd = self->endpoint };
+	struct waiter reader;
+	struct hv_postmsg_message message;
+	static const char content[4096];
+	int faults;
+
+	asleep.to = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, asleep.to);
+	faults = absent_page(asleep.to);
+	ASSERT_LE(0, faults);
+
+	post_words(_metadata, self->sender, 1, 0, 1);
+	start_waiter(_metadata, &asleep);
+	ASSERT_TRUE(absent_page_touched(faults));
+	ASSERT_EQ(0, fcntl(self->endpoint, F_SETFL, O_NONBLOCK));
+	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
+	ASSERT_EQ(0, fcntl(self->endpoint, F_SETFL, 0));
+	start_reader(_metadata, &reader, self->endpoint);
+	EXPECT_EQ(-EINTR, interrupt_waiter(_metadata, &reader));
+	/* It is nothing to those who post. */
+	post_words(_metadata, self->sender, 1, 2, 2);
+
+	ASSERT_EQ(0, absent_page_provide(faults, asleep.to, content));
+	EXPECT_EQ(256, end_waiter(_metadata, &asleep));
+	EXPECT_EQ(0, word_of(asleep.to));
+	expect_words(_metadata, self->endpoint, 1, 2);
+	check_account(_metadata, self->receiver, 3, 3, 0);
+	close(faults);
+	munmap(asleep.to, sizeof(content));
 }
 
 /* --- several ports, limits --- */

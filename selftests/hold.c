@@ -26,10 +26,9 @@
  *   fault-slot   in the delivery to its message slot, the same
  *   fault-alone  in a write to an MSR, of a VM that was never attached
  */
-#include <linux/userfaultfd.h>
 #include <signal.h>
-#include <sys/syscall.h>
 
+#include "absent_page.h"
 #include "apic.h"
 #include "hvpm.h"
 
@@ -282,43 +281,6 @@ static void plain(void)
 
 /* --- page faults that wait --- */
 
-/* Take the page away, and the fault of whoever wants it: returns the latter. */
-static int withhold(void *page)
-{
-	struct uffdio_register range = {
-		.range = { (unsigned long)page, getpagesize() },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	struct uffdio_api api = { .api = UFFD_API };
-	int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	TEST_ASSERT(faults >= 0 && !ioctl(faults, UFFDIO_API, &api) &&
-		    !ioctl(faults, UFFDIO_REGISTER, &range) &&
-		    !madvise(page, getpagesize(), MADV_DONTNEED),
-		    "userfaultfd: %s", strerror(errno));
-	return faults;
-}
-
-static void wait_for_fault(int faults)
-{
-	struct uffd_msg message;
-
-	TEST_ASSERT(read(faults, &message, sizeof(message)) == sizeof(message) &&
-		    message.event == UFFD_EVENT_PAGEFAULT, "no fault");
-}
-
-static void answer(int faults, void *page, void *content)
-{
-	struct uffdio_copy copy = {
-		.dst = (unsigned long)page,
-		.src = (unsigned long)content,
-		.len = getpagesize(),
-	};
-
-	TEST_ASSERT(!ioctl(faults, UFFDIO_COPY, &copy), "UFFDIO_COPY: %s",
-		    strerror(errno));
-}
-
 /* Not one that the module says. */
 #define VMM_STATUS	HV_STATUS_INVALID_HYPERCALL_CODE
 
@@ -359,7 +321,8 @@ static void hold_fault(const char *where)
 
 	hvpm_vp_fill(vp, 0, CONNECTION, 1, 100);
 	memcpy(content, page, getpagesize());
-	faults = withhold(page);
+	faults = absent_page(page);
+	TEST_ASSERT(faults >= 0, "userfaultfd: %s", strerror(errno));
 	if (alone) {
 		vp->guest->argument[0] = HV_X64_MSR_HYPERCALL;
 		vp->guest->argument[1] = vp->guest->input_gpa | BIT(0);
@@ -368,14 +331,15 @@ static void hold_fault(const char *where)
 		TEST_ASSERT(!pthread_create(&vp->thread, NULL, post_thread, vp),
 			    "no thread");
 	}
-	wait_for_fault(faults);
+	TEST_ASSERT(absent_page_touched(faults), "no fault");
 	if (!alone)
 		close(vm->partition);
 	close(__hvpm_device());
 	puts("ready");
 
 	sigwait(&signals, &signal_number);
-	answer(faults, page, content);
+	TEST_ASSERT(!absent_page_provide(faults, page, content), "UFFDIO_COPY: %s",
+		    strerror(errno));
 	hvpm_vp_join(vp);
 	if (alone)
 		TEST_ASSERT(!vp->guest->result[0], "exception %lu",

@@ -5,11 +5,9 @@
  * These want more than one CPU, and then QEMU's emulation may deliver an
  * interrupt twice, so none of them asserts an exact number of interrupts.
  */
-#include <linux/userfaultfd.h>
-#include <poll.h>
 #include <sched.h>
-#include <sys/syscall.h>
 
+#include "absent_page.h"
 #include "slot.h"
 
 #include "apic.h"
@@ -133,52 +131,34 @@ static uint64_t guest_touch(struct hvpm_guest *guest, uint64_t address)
 	return *(volatile uint64_t *)address;
 }
 
-/* A page that is not there until somebody provides it. */
-static int leave_page_out(void *page)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register range = {
-		.range = { .start = (uint64_t)page, .len = 4096 },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	TEST_ASSERT(fd >= 0 && !ioctl(fd, UFFDIO_API, &api) &&
-		    !ioctl(fd, UFFDIO_REGISTER, &range), "userfaultfd: %s",
-		    strerror(errno));
-	return fd;
-}
-
 /*
- * KVM keeps a VP that touches such a page from running until it is there, if the
- * guest does not know of asynchronous page faults.  An interrupt comes all the same.
+ * KVM keeps a VP that touches a page which is not there from running until it is, if
+ * the guest does not know of asynchronous page faults.  An interrupt comes all the same.
  */
 TEST_F(slot, target_that_waits_for_a_page_is_interrupted)
 {
-	struct uffdio_zeropage zero = { .range.len = 4096 };
+	static const uint8_t zero[4096];
 	uint32_t seen = self->vp->guest->interrupts[SINT];
-	struct pollfd event = { .events = POLLIN };
 	void *page;
 	int fd;
 
 	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
-	fd = leave_page_out(page);
+	fd = absent_page(page);
+	ASSERT_LE(0, fd);
 	vm_set_user_memory_region(self->vm->vm, PAGE_SLOT, 0, PAGE_GPA, 4096,
 				  page);
 	virt_map(self->vm->vm, PAGE_GPA, PAGE_GPA, 1);
 
 	start_function(self->vp, guest_touch, PAGE_GPA);
-	event.fd = fd;
-	ASSERT_EQ(1, poll(&event, 1, -1));
+	ASSERT_TRUE(absent_page_touched(fd));
 	let_it_sleep();
 	POST(0);
 	WAIT_FOR(self->vp->guest->interrupts[SINT] != seen, "interrupt");
 	EXPECT_SLOT(self->vp, SINT, 0, false);
 
-	zero.range.start = (uint64_t)page;
-	ASSERT_EQ(0, ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, absent_page_provide(fd, page, zero));
 	hvpm_vp_command_join(self->vp);
 	EXPECT_TAKE(self->vp, SINT, 0);
 	close(fd);
