@@ -477,7 +477,7 @@ static bool is_bookkeeping(const char *line)
 	static const char *const names[] = {
 		"memcg_alloc_slab_cgroups", "alloc_slab_obj_exts",
 		"pcpu_", "__mmu_notifier_register",
-		"security_file_alloc", "__create_object",
+		"security_file_alloc", "__create_object", "__alloc_object",
 	};
 	const char *site = strstr(line, "call_site=");
 	unsigned int i;
