@@ -556,9 +556,9 @@ TEST_F(endpoint, reader_asleep_in_a_page_fault)
 	post_words(_metadata, self->sender, 1, 0, 1);
 	start_waiter(_metadata, &asleep);
 	ASSERT_TRUE(absent_page_touched(faults));
-	ASSERT_EQ(0, fcntl(self->endpoint, F_SETFL, O_NONBLOCK));
+	plain_nonblock(self->endpoint, true);
 	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
-	ASSERT_EQ(0, fcntl(self->endpoint, F_SETFL, 0));
+	plain_nonblock(self->endpoint, false);
 	start_reader(_metadata, &reader, self->endpoint);
 	EXPECT_EQ(-EINTR, interrupt_waiter(_metadata, &reader));
 	/* It is nothing to those who post. */

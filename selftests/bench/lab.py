@@ -5,6 +5,7 @@ and names for addresses.
 """
 import base64
 import bisect
+import fcntl
 import gzip
 import os
 import re
@@ -29,38 +30,47 @@ def functions(path):
             re.findall(r"^(\w+) (\w+) [tTwW] (\S+)$", text, re.M)]
 
 
-def build(kernel, program):
-    """Build the module and a program of ours; the program's functions."""
-    run("make", "-s", "-C", TOP, "modules", f"KERNEL={kernel}", stdout=subprocess.DEVNULL)
-    run("make", "-s", "-C", os.path.join(TOP, "selftests"), program,
-        stdout=subprocess.DEVNULL)
-    return functions(os.path.join(TOP, "build/selftests", program))
-
-
-def watch(kernel, name, program, plugin, *options, arguments="", command=()):
+def build(kernel, program, plugin, name):
     """
-    Run in_lab.sh with a plugin, in a lab of this name; what the lab printed, and what
-    the plugin wrote.  @options are the lab's, @arguments the plugin's, with a comma
-    behind each, @command those of in_lab.sh.
+    Build the module, a program of ours, and a plugin into build/@name/; the program's
+    functions.
     """
     out = os.path.join(TOP, "build", name)
+    tests = os.path.join(TOP, "build/selftests")
     if "," in out:
         raise Wrong("the plugin's arguments are separated by commas, and there is "
                     f"one in {out}")
     os.makedirs(out, exist_ok=True)
+    os.makedirs(tests, exist_ok=True)
+    with open(os.path.join(tests, ".lock"), "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run("make", "-s", "-C", TOP, "modules", f"KERNEL={kernel}",
+            stdout=subprocess.DEVNULL)
+        run("make", "-s", "-C", os.path.join(TOP, "selftests"), program,
+            stdout=subprocess.DEVNULL)
     run("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC",
         "-o", f"{out}/{plugin}.so", os.path.join(HERE, f"plugin/{plugin}.c"))
-    run(os.path.join(TOP, "selftests/lab/run"), "--kernel", kernel, "--name", name,
+    return functions(os.path.join(tests, program))
+
+
+def watch(kernel, name, program, plugin, *options, arguments="", command=()):
+    """
+    Run in_lab.sh with what build() built, in a lab of this name; the lab's exit status,
+    what it printed, and what the plugin wrote.  @options are the lab's, @arguments the
+    plugin's, with a comma behind each, @command those of in_lab.sh.
+    """
+    out = os.path.join(TOP, "build", name)
+    lab = subprocess.run((
+        os.path.join(TOP, "selftests/lab/run"), "--kernel", kernel, "--name", name,
         *options, "--memory", "2048", "--timeout", "1200",
         "--plugin", f"{out}/{plugin}.so,{arguments}out={out}/{plugin}",
         "--add", f"{TOP}/build/module-{kernel}/hv_postmsg.ko:/opt/hv_postmsg.ko",
         "--add", f"{TOP}/build/selftests/{program}:/opt/{program}",
         "--add", f"{HERE}/in_lab.sh:/opt/in_lab.sh",
-        "--", "/opt/in_lab.sh", *command, stdout=subprocess.DEVNULL)
-    with open(os.path.join(TOP, f"build/lab/{name}/output.log"), encoding="utf-8") as file:
-        log = file.read()
+        "--", "/opt/in_lab.sh", *command),
+        stdout=subprocess.PIPE, encoding="utf-8", errors="replace", check=False)
     with open(f"{out}/{plugin}", encoding="utf-8") as file:
-        return log, file.read()
+        return lab.returncode, lab.stdout, file.read()
 
 
 class Symbols:

@@ -152,8 +152,10 @@ static void look_at_guest(int signal)
 		return;
 	if ((regs.rip < (uint64_t)__executable_start || regs.rip >= (uint64_t)etext) &&
 	    regs.rip / getpagesize() !=
-			(uint64_t)running->guest->hypercall / getpagesize())
+			(uint64_t)running->guest->hypercall / getpagesize()) {
+		dprintf(STDOUT_FILENO, "lost at %#llx\n", regs.rip);
 		_exit(LOST);
+	}
 }
 
 static void look_at_guests(void)
@@ -213,12 +215,18 @@ static uint64_t call(struct hvpm_vp *vp,
 		     uint64_t (*function)(struct hvpm_guest *, uint64_t),
 		     uint64_t argument)
 {
+	struct kvm_run *run = vp->vcpu->run;
+
 	vp->guest->argument[0] = (uint64_t)function;
 	vp->guest->argument[1] = argument;
 	vp->guest->command = HVPM_CALL;
 	running = vp;
-	while (hvpm_vp_run(vp, NULL) != UCALL_SYNC)
+	while (hvpm_vp_run(vp, NULL) != UCALL_SYNC) {
+		TEST_ASSERT(run->exit_reason == KVM_EXIT_IO && run->io.port == YIELD_PORT,
+			    "exit %u (%s)", run->exit_reason,
+			    exit_reason_str(run->exit_reason));
 		sched_yield();
+	}
 	running = NULL;
 	return vp->guest->result[0];
 }
@@ -386,6 +394,7 @@ static void measure_port(struct hvpm_vm *sender, struct hvpm_vm *receiver,
 	all[posters].vp = &receiver->vps[0];
 	all[posters].function = guest_take;
 	all[posters].count = POSTS;
+	all[posters].cpu = CPUS - 1;
 	for (i = 0; i <= posters; i++)
 		TEST_ASSERT(!pthread_create(&all[i].thread, NULL, run_poster, &all[i]),
 			    "pthread_create");

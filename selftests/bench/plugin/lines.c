@@ -5,13 +5,14 @@
  *	-plugin FILE,out=FILE
  *
  * Looks at each CPU while a window of it is open, from the instruction BENCH_BEGIN to
- * one of BENCH_END_* (see ../scaling.h): each line of memory that it reads or writes
- * meanwhile, and how many instructions it executes.  A window in which there was an
- * IRETQ does not count, for that CPU took an interrupt or an exception in it.  At
+ * one of BENCH_END_* (see ../scaling.h): each line of memory that its instructions read
+ * or write meanwhile, and how many instructions it executes.  What QEMU does by itself,
+ * as VMRUN and walks of page tables, a plugin does not see.  A window in which there was
+ * an IRETQ does not count, for that CPU took an interrupt or an exception in it.  At
  * BENCH_END_PHASE it writes
  *
- *	cpu CPU WINDOWS LEFT_OUT
- *		how many windows count and how many do not
+ *	cpu CPU END WINDOWS INTERRUPTED TOO_LONG
+ *		how many windows that ended with END count and how many do not
  *	length END INSTRUCTIONS WINDOWS
  *		windows that ended with END after so many instructions
  *	line ADDRESS
@@ -21,9 +22,6 @@
  *		the addresses of instructions that did so last, 0 if none did
  *	phase LINES WRITTEN
  *		the last: how many lines there were, and how many of them were written
- *
- * Debian has QEMU with plugins, but not the header, so what is needed of it stands
- * here: version 1 of the interface.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -33,56 +31,17 @@
 #include <string.h>
 
 #include "../scaling.h"
-
-typedef uint64_t qemu_plugin_id_t;
-typedef uint32_t qemu_plugin_meminfo_t;
-
-struct qemu_info;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-struct qemu_plugin_hwaddr;
-
-/* A callback that looks at no register; one for reads and writes. */
-#define QEMU_PLUGIN_CB_NO_REGS	0
-#define QEMU_PLUGIN_MEM_RW	3
-
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-						 size_t index);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-					   void (*callback)(qemu_plugin_id_t id,
-							    struct qemu_plugin_tb *tb));
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-					    void (*callback)(unsigned int vcpu,
-							     void *data),
-					    int flags, void *data);
-void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn,
-				      void (*callback)(unsigned int vcpu,
-						       qemu_plugin_meminfo_t info,
-						       uint64_t address, void *data),
-				      int flags, int rw, void *data);
-bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t info);
-unsigned int qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t info);
-struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(qemu_plugin_meminfo_t info,
-						  uint64_t address);
-bool qemu_plugin_hwaddr_is_io(const struct qemu_plugin_hwaddr *address);
-uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *address);
-
-int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
-			char **argv);
+#include "qemu_plugin.h"
 
 int qemu_plugin_version = 1;
 
 #define LINE_SHIFT	6
 #define MAX_CPUS	4
-/* Of one window; longer ones do not count. */
+/* Of one window; one with more does not count. */
 #define MAX_ACCESSES	65536
 /* Lines that one CPU accesses in a phase, a power of two. */
 #define MAX_LINES	65536
-/* Longer windows do not count either. */
+/* A window with more instructions does not count either. */
 #define MAX_LENGTH	65536
 
 /**
@@ -119,12 +78,16 @@ struct line {
 static struct cpu {
 	bool open;
 	bool interrupted;
+	bool too_long;
 	unsigned int length;
 	unsigned int nr_accesses;
 	struct access access[MAX_ACCESSES];
 
+	/* Of all kinds, then of each: what counts and what does not. */
 	unsigned int windows;
-	unsigned int left_out;
+	unsigned int counted[BENCH_END_PHASE];
+	unsigned int interruptions[BENCH_END_PHASE];
+	unsigned int too_many[BENCH_END_PHASE];
 	unsigned int nr_lines;
 	struct line line[MAX_LINES];
 	unsigned int lengths[BENCH_END_PHASE][MAX_LENGTH];
@@ -178,11 +141,16 @@ static void end_window(struct cpu *cpu, unsigned int end)
 	if (!cpu->open)
 		return;
 	cpu->open = false;
-	if (cpu->interrupted || cpu->length >= MAX_LENGTH) {
-		cpu->left_out++;
+	if (cpu->interrupted) {
+		cpu->interruptions[end]++;
+		return;
+	}
+	if (cpu->too_long || cpu->length >= MAX_LENGTH) {
+		cpu->too_many[end]++;
 		return;
 	}
 	cpu->windows++;
+	cpu->counted[end]++;
 	cpu->lengths[end][cpu->length]++;
 	for (i = 0; i < cpu->nr_accesses; i++)
 		keep(cpu, &cpu->access[i]);
@@ -238,7 +206,12 @@ static void end_phase(void)
 	unsigned int i, end, length, windows;
 
 	for (i = 0; i < MAX_CPUS; i++)
-		fprintf(out, "cpu %u %u %u\n", i, cpus[i].windows, cpus[i].left_out);
+		for (end = 0; end < BENCH_END_PHASE; end++)
+			if (cpus[i].counted[end] || cpus[i].interruptions[end] ||
+			    cpus[i].too_many[end])
+				fprintf(out, "cpu %u %u %u %u %u\n", i, end,
+					cpus[i].counted[end], cpus[i].interruptions[end],
+					cpus[i].too_many[end]);
 	for (end = 0; end < BENCH_END_PHASE; end++)
 		for (length = 0; length < MAX_LENGTH; length++) {
 			windows = 0;
@@ -262,6 +235,7 @@ static void marked(unsigned int vcpu, void *data)
 	} else if (which == BENCH_BEGIN) {
 		cpu->open = true;
 		cpu->interrupted = false;
+		cpu->too_long = false;
 		cpu->length = 0;
 		cpu->nr_accesses = 0;
 	} else {
@@ -281,31 +255,43 @@ static void interrupted(unsigned int vcpu, void *data)
 	cpu_of(vcpu)->interrupted = true;
 }
 
+/* A byte that an instruction reads or writes.  Returns its line, or 0 for a device's. */
+static uint64_t access_line(struct cpu *cpu, qemu_plugin_meminfo_t info,
+			    uint64_t address, uint64_t by, uint64_t but)
+{
+	struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
+	uint64_t line;
+
+	if (!where || qemu_plugin_hwaddr_is_io(where))
+		return 0;
+	line = qemu_plugin_hwaddr_phys_addr(where) >> LINE_SHIFT;
+	if (line == but)
+		return line;
+	if (cpu->nr_accesses == MAX_ACCESSES) {
+		cpu->too_long = true;
+		return line;
+	}
+	cpu->access[cpu->nr_accesses++] = (struct access) {
+		.line = line,
+		.by = by,
+		.write = qemu_plugin_mem_is_store(info),
+	};
+	return line;
+}
+
+/* No access is longer than a line: it is in one, or at the edge of two. */
 static void accessed(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address,
 		     void *data)
 {
-	struct qemu_plugin_hwaddr *where;
+	uint64_t last = address + (1ULL << qemu_plugin_mem_size_shift(info)) - 1;
 	struct cpu *cpu = cpu_of(vcpu);
-	uint64_t first, last, line;
+	uint64_t line;
 
 	if (!cpu->open)
 		return;
-	where = qemu_plugin_get_hwaddr(info, address);
-	if (!where || qemu_plugin_hwaddr_is_io(where))
-		return;
-	first = qemu_plugin_hwaddr_phys_addr(where);
-	last = first + (1ULL << qemu_plugin_mem_size_shift(info)) - 1;
-	for (line = first >> LINE_SHIFT; line <= last >> LINE_SHIFT; line++) {
-		if (cpu->nr_accesses == MAX_ACCESSES) {
-			cpu->interrupted = true;
-			return;
-		}
-		cpu->access[cpu->nr_accesses++] = (struct access) {
-			.line = line,
-			.by = (uintptr_t)data,
-			.write = qemu_plugin_mem_is_store(info),
-		};
-	}
+	line = access_line(cpu, info, address, (uintptr_t)data, 0);
+	if (last >> LINE_SHIFT != address >> LINE_SHIFT)
+		access_line(cpu, info, last, (uintptr_t)data, line);
 }
 
 /* Which mark this instruction is, or 0. */

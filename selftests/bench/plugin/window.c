@@ -9,9 +9,6 @@
  * counts by them.  Of each N windows, one case of the bench, those of the commonest
  * length are alike; one of them is written out: a line "window LENGTH WINDOWS", then
  * the address of each instruction in the order of execution.
- *
- * Debian has QEMU with plugins, but not the header, so what is needed of it stands
- * here: version 1 of the interface.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -20,31 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef uint64_t qemu_plugin_id_t;
-
-struct qemu_info;
-struct qemu_plugin_tb;
-struct qemu_plugin_insn;
-
-/* A callback that looks at no register. */
-#define QEMU_PLUGIN_CB_NO_REGS	0
-
-size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-						 size_t index);
-const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-size_t qemu_plugin_insn_size(const struct qemu_plugin_insn *insn);
-uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *insn);
-void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id,
-					   void (*callback)(qemu_plugin_id_t id,
-							    struct qemu_plugin_tb *tb));
-void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn,
-					    void (*callback)(unsigned int vcpu,
-							     void *data),
-					    int flags, void *data);
-
-int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info *info, int argc,
-			char **argv);
+#include "qemu_plugin.h"
 
 int qemu_plugin_version = 1;
 
