@@ -217,8 +217,9 @@ TEST_F_TIMEOUT(flood, to_nowhere, 120)
 	EXPECT_EQ(0, flooder(self)->data[DATA_POSTED]);
 }
 
-/* The quiet VP's own slot of another SINT, which it does not look into. */
-TEST_F_TIMEOUT(flood, to_the_quiet_vp, 120)
+/* A flood to the quiet VP's own slot of another SINT, which it does not look into. */
+static void check_flood_to_the_quiet_vp(struct __test_metadata *_metadata,
+					struct _test_data_flood *self)
 {
 	hvpm_create_port(self->quiet->partition, FLOOD_PORT, 0, FLOOD_SINT, 0, 64);
 	hvpm_join(self->flood->partition, FLOOD_CONNECTION, self->quiet->partition,
@@ -226,6 +227,23 @@ TEST_F_TIMEOUT(flood, to_the_quiet_vp, 120)
 	check_flood(_metadata, self, FLOOD_CONNECTION);
 	/* One in the slot, and the port's buffers. */
 	EXPECT_EQ(65, flooder(self)->data[DATA_POSTED]);
+}
+
+TEST_F_TIMEOUT(flood, to_the_quiet_vp, 120)
+{
+	check_flood_to_the_quiet_vp(_metadata, self);
+}
+
+/* The same where each post is queued, and a scan looks at the full slot, too. */
+TEST_F_TIMEOUT(flood, to_the_quiet_vp_that_scans, 120)
+{
+	int partition = self->quiet->partition;
+
+	hvpm_disconnect(partition, CONNECTION);
+	hvpm_delete_port(partition, PORT);
+	hvpm_create_port(partition, PORT, HV_POSTMSG_ANY_VP, SINT, 0, 0);
+	hvpm_join(partition, CONNECTION, partition, PORT);
+	check_flood_to_the_quiet_vp(_metadata, self);
 }
 
 TEST_F_TIMEOUT(flood, to_a_full_endpoint, 120)
