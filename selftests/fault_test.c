@@ -1063,6 +1063,9 @@ TEST(no_memory_for_a_tree_of_vps)
 		failed = failed_sites();
 		check_error("create", given, error, failed, false);
 		EXPECT_EQ(users, module_users());
+		/* It ends there: nothing else has been asked for. */
+		if (failed & tree)
+			EXPECT_EQ(tree, failed);
 		seen |= failed;
 	}
 	EXPECT_EQ(tree, seen & tree);
