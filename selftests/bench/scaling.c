@@ -21,16 +21,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "hvpm.h"
+#include "bench.h"
 #include "scaling.h"
 
 #define CPUS		2
-#define SINT		2
-#define TYPE		1
-#define PORT		7
-#define CONNECTION	7
 #define TO_ITSELF	8
-#define UNKNOWN_CALL	0x0fff
 
 /* Buffers of a port, and so many posts in a row without anybody taking one. */
 #define BATCH		16
@@ -59,7 +54,7 @@ static uint64_t guest_null(struct hvpm_guest *guest, uint64_t calls)
 {
 	while (calls--) {
 		mark(BENCH_BEGIN);
-		hvpm_guest_hypercall(guest, UNKNOWN_CALL, guest->input_gpa, 0);
+		hvpm_guest_hypercall(guest, BENCH_UNKNOWN_CALL, guest->input_gpa, 0);
 		mark(BENCH_END_NULL);
 	}
 	return 0;
@@ -67,7 +62,7 @@ static uint64_t guest_null(struct hvpm_guest *guest, uint64_t calls)
 
 static uint64_t guest_post_self(struct hvpm_guest *guest, uint64_t posts)
 {
-	volatile struct hv_postmsg_message *slot = &guest->slots[SINT];
+	volatile struct hv_postmsg_message *slot = &guest->slots[BENCH_SINT];
 	uint64_t status;
 
 	while (posts--) {
@@ -75,7 +70,7 @@ static uint64_t guest_post_self(struct hvpm_guest *guest, uint64_t posts)
 		status = hvpm_guest_hypercall(guest, HVPM_POST, guest->input_gpa, 0);
 		mark(BENCH_END_ACCEPTED);
 		GUEST_ASSERT_EQ(status, HV_STATUS_SUCCESS);
-		GUEST_ASSERT_EQ(slot->type, TYPE);
+		GUEST_ASSERT_EQ(slot->type, BENCH_TYPE);
 		slot->type = 0;
 	}
 	return 0;
@@ -113,7 +108,7 @@ static uint64_t guest_post(struct hvpm_guest *guest, uint64_t posts)
 
 static uint64_t guest_take(struct hvpm_guest *guest, uint64_t messages)
 {
-	volatile struct hv_postmsg_message *slot = &guest->slots[SINT];
+	volatile struct hv_postmsg_message *slot = &guest->slots[BENCH_SINT];
 
 	while (messages) {
 		if (!slot->type) {
@@ -200,16 +195,6 @@ static void start_watching(void)
 
 /* --- in the host --- */
 
-static void pin(unsigned int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity: %s",
-		    strerror(errno));
-}
-
 /* Have the guest call @function(guest, @argument), and let others run meanwhile. */
 static uint64_t call(struct hvpm_vp *vp,
 		     uint64_t (*function)(struct hvpm_guest *, uint64_t),
@@ -237,10 +222,10 @@ static struct hvpm_vm *create_vm(unsigned int vps)
 	unsigned int i;
 
 	for (i = 0; i < vps; i++) {
-		hvpm_vp_enable_synic(&vm->vps[i], SINT);
-		hvpm_vp_wrmsr(&vm->vps[i], HV_X64_MSR_SINT0 + SINT,
-			      HVPM_VECTOR(0, SINT) | HV_SYNIC_SINT_POLLING);
-		hvpm_vp_fill(&vm->vps[i], 0, CONNECTION, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+		hvpm_vp_enable_synic(&vm->vps[i], BENCH_SINT);
+		hvpm_vp_wrmsr(&vm->vps[i], HV_X64_MSR_SINT0 + BENCH_SINT,
+			      HVPM_VECTOR(0, BENCH_SINT) | HV_SYNIC_SINT_POLLING);
+		hvpm_vp_fill(&vm->vps[i], 0, BENCH_CONNECTION, BENCH_TYPE, HV_POSTMSG_PAYLOAD_MAX);
 	}
 	hvpm_vm_attach(vm, 0);
 	return vm;
@@ -252,8 +237,8 @@ static struct hvpm_vm *create_pair(unsigned int posters, struct hvpm_vm **receiv
 	struct hvpm_vm *sender = create_vm(posters);
 
 	*receiver = create_vm(1);
-	hvpm_create_port((*receiver)->partition, PORT, 0, SINT, 0, BATCH);
-	hvpm_join(sender->partition, CONNECTION, (*receiver)->partition, PORT);
+	hvpm_create_port((*receiver)->partition, BENCH_PORT, 0, BENCH_SINT, 0, BATCH);
+	hvpm_join(sender->partition, BENCH_CONNECTION, (*receiver)->partition, BENCH_PORT);
 	return sender;
 }
 
@@ -290,17 +275,17 @@ static void run_apart(unsigned int cpu, pthread_barrier_t *barrier)
 	struct hvpm_vm *receiver, *sender;
 	struct hvpm_vp *vp;
 
-	pin(cpu);
+	kvm_pin_this_task_to_pcpu(cpu);
 	start_watching();
 	sender = create_pair(1, &receiver);
 	vp = &sender->vps[0];
-	hvpm_create_port(sender->partition, PORT, 0, SINT, 0, BATCH);
-	hvpm_join(sender->partition, TO_ITSELF, sender->partition, PORT);
+	hvpm_create_port(sender->partition, BENCH_PORT, 0, BENCH_SINT, 0, BATCH);
+	hvpm_join(sender->partition, TO_ITSELF, sender->partition, BENCH_PORT);
 
 	meet(barrier);
 	call(vp, guest_null, BATCH);
 	post_apart(vp, &receiver->vps[0], 4 * BATCH);
-	hvpm_vp_fill(vp, 0, TO_ITSELF, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+	hvpm_vp_fill(vp, 0, TO_ITSELF, BENCH_TYPE, HV_POSTMSG_PAYLOAD_MAX);
 	call(vp, guest_post_self, BATCH);
 	meet(barrier);
 
@@ -312,7 +297,7 @@ static void run_apart(unsigned int cpu, pthread_barrier_t *barrier)
 	call(vp, guest_post_self, POSTS);
 	meet(barrier);
 
-	hvpm_vp_fill(vp, 0, CONNECTION, TYPE, HV_POSTMSG_PAYLOAD_MAX);
+	hvpm_vp_fill(vp, 0, BENCH_CONNECTION, BENCH_TYPE, HV_POSTMSG_PAYLOAD_MAX);
 	meet(barrier);
 	post_apart(vp, &receiver->vps[0], POSTS);
 	meet(barrier);
@@ -373,7 +358,7 @@ static void *run_poster(void *arg)
 {
 	struct poster *poster = arg;
 
-	pin(poster->cpu);
+	kvm_pin_this_task_to_pcpu(poster->cpu);
 	call(poster->vp, poster->function, poster->count);
 	return NULL;
 }

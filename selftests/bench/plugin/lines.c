@@ -255,28 +255,23 @@ static void interrupted(unsigned int vcpu, void *data)
 	cpu_of(vcpu)->interrupted = true;
 }
 
-/* A byte that an instruction reads or writes.  Returns its line, or 0 for a device's. */
-static uint64_t access_line(struct cpu *cpu, qemu_plugin_meminfo_t info,
-			    uint64_t address, uint64_t by, uint64_t but)
+/* A byte that an instruction reads or writes, unless it is a device's. */
+static void access_byte(struct cpu *cpu, qemu_plugin_meminfo_t info, uint64_t address,
+			uint64_t by)
 {
 	struct qemu_plugin_hwaddr *where = qemu_plugin_get_hwaddr(info, address);
-	uint64_t line;
 
 	if (!where || qemu_plugin_hwaddr_is_io(where))
-		return 0;
-	line = qemu_plugin_hwaddr_phys_addr(where) >> LINE_SHIFT;
-	if (line == but)
-		return line;
+		return;
 	if (cpu->nr_accesses == MAX_ACCESSES) {
 		cpu->too_long = true;
-		return line;
+		return;
 	}
 	cpu->access[cpu->nr_accesses++] = (struct access) {
-		.line = line,
+		.line = qemu_plugin_hwaddr_phys_addr(where) >> LINE_SHIFT,
 		.by = by,
 		.write = qemu_plugin_mem_is_store(info),
 	};
-	return line;
 }
 
 /* No access is longer than a line: it is in one, or at the edge of two. */
@@ -285,13 +280,12 @@ static void accessed(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t add
 {
 	uint64_t last = address + (1ULL << qemu_plugin_mem_size_shift(info)) - 1;
 	struct cpu *cpu = cpu_of(vcpu);
-	uint64_t line;
 
 	if (!cpu->open)
 		return;
-	line = access_line(cpu, info, address, (uintptr_t)data, 0);
+	access_byte(cpu, info, address, (uintptr_t)data);
 	if (last >> LINE_SHIFT != address >> LINE_SHIFT)
-		access_line(cpu, info, last, (uintptr_t)data, line);
+		access_byte(cpu, info, last, (uintptr_t)data);
 }
 
 /* Which mark this instruction is, or 0. */
