@@ -208,6 +208,18 @@ static void vcpu_interrupt(struct hvpm_vp *vp, u8 vector)
 }
 
 /*
+ * As user_access_begin(), for what KVM's memory slots have bounded already.  Where faults
+ * are injected it fails, as the functions do that copy.
+ */
+static __always_inline bool begin_access(void)
+{
+	if (should_fail_usercopy())
+		return false;
+	__uaccess_begin();
+	return true;
+}
+
+/*
  * The payload goes from where the guest has it to the slot, and is looked at by
  * nobody on its way.  If half of it has been written, the slot is still empty.
  */
@@ -230,7 +242,8 @@ static bool vcpu_write_own(struct hvpm_vp *vp, const struct hvpm_port *port,
 	if (vcpu_timer_waits(vp, port->sint))
 		first |= (u64)HVPM_MESSAGE_PENDING << 40;
 
-	__uaccess_begin();
+	if (!begin_access())
+		return false;
 	unsafe_get_user(type, &slot->type, out_clean);
 	if (type)
 		goto out_clean;
@@ -243,7 +256,8 @@ static bool vcpu_write_own(struct hvpm_vp *vp, const struct hvpm_port *port,
 		goto out_dirty;
 	/* As in vcpu_write_message(): the type says that the rest is there. */
 	smp_wmb();
-	__uaccess_begin();
+	if (!begin_access())
+		goto out_dirty;
 	unsafe_put_user(first, (u64 __user *)slot, out);
 	__uaccess_end();
 	mark_slots_dirty(vp);
@@ -340,7 +354,8 @@ static bool peek(struct hvpm_vcpu *own, gpa_t gpa, struct hvpm_post_head *head)
 	own->payload = (u8 __user *)(block + 2);
 
 	to = (u64 *)head;
-	__uaccess_begin();
+	if (!begin_access())
+		return false;
 	unsafe_get_user(to[0], &block[0], out);
 	unsafe_get_user(to[1], &block[1], out);
 	done = true;
