@@ -181,6 +181,18 @@ static bool can_read(const struct world_vm *in, uint64_t page)
 				     in->access[page] == CORE_READ_ONLY);
 }
 
+/* As soon as the module has read something of a block the guest changes it. */
+static void change_when_read(int vm, uint64_t gpa)
+{
+	const uint64_t end = CORE_PAGES * CORE_PAGE_BYTES;
+
+	if (gpa < SIM_PAGES * CORE_PAGE_BYTES || gpa >= end)
+		return;
+	core_change_when_read(core_memory(vm) + gpa,
+			      end - gpa < CORE_BLOCK_BYTES ? end - gpa :
+							     CORE_BLOCK_BYTES);
+}
+
 /* What KVM answers without the module, or without calling it. */
 static unsigned int kvm_answer(const struct model_call *call)
 {
@@ -216,8 +228,9 @@ void op_hypercall(const struct step *step)
 	const struct model_message *newest = world_newest();
 	struct model_partition *from;
 	struct model_call call = {};
-	unsigned long allocs;
+	bool absent = step->fail % 8 == 1;
 	struct world_vcpu *caller;
+	unsigned long allocs;
 	struct world_vm *in;
 	int vm, vcpu;
 
@@ -237,7 +250,11 @@ void op_hypercall(const struct step *step)
 		memcpy(&call.block, memory_at(in, call.gpa), 256);
 
 	allocs = core_allocs();
+	change_when_read(vm, call.gpa);
+	core_user_absent(absent);
 	status = core_hypercall(vm, vcpu, call.control, call.gpa);
+	core_user_absent(false);
+	core_change_no_more();
 	expect("allocations by a post", core_allocs(), allocs);
 
 	from = world_attached(in);
@@ -247,7 +264,7 @@ void op_hypercall(const struct step *step)
 		wanted = kvm_answer(&call);
 	expect("status of a hypercall", status, wanted);
 	world_count_call(status);
-	if (!caller->vp || world_newest() == newest ||
+	if (absent || !caller->vp || world_newest() == newest ||
 	    !model_deliver_at_once(&world.model, from, caller->vp, world_newest())) {
 		world_posted(newest);
 		return;

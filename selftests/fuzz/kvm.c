@@ -135,6 +135,8 @@ int kvm_vcpu_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 	shim_check(offset >= 0 && offset + length <= CORE_PAGE_BYTES);
 	if (kvm_is_error_hva(hva))
 		return -EFAULT;
+	/* A try without sleeping may have come first: what counts is what is read now. */
+	shim_change_back();
 	return copy_from_user(data, (u8 *)hva + offset, length) ? -EFAULT : 0;
 }
 
@@ -557,7 +559,10 @@ int core_vm_create(int vm, bool irqchip, bool encrypted)
 	kvm->memslots[0] = &vms[vm].memslots;
 	kvm->arch.irqchip_mode = irqchip ? KVM_IRQCHIP_KERNEL :
 					   KVM_IRQCHIP_NONE;
-	kvm->arch.private_mem = encrypted;
+	/* KVM tells it in more than one way. */
+	kvm->arch.private_mem = encrypted && vm % 2;
+	kvm->arch.vm_type = encrypted && !(vm % 2) ? KVM_X86_SEV_VM :
+						     KVM_X86_DEFAULT_VM;
 	return shim_open(&vm_fops, kvm, 0);
 }
 

@@ -418,6 +418,49 @@ static size_t accessible(const void *address, bool write)
 	return user_range.start + user_range.size - at;
 }
 
+/* A block of a guest that changes it as soon as it can. */
+static struct {
+	u8 *start;
+	size_t size;
+	u8 before[CORE_BLOCK_BYTES];
+	bool changed_back;
+} changing;
+
+void core_change_when_read(void *start, size_t size)
+{
+	shim_check(size && size <= sizeof(changing.before) && !changing.size);
+	changing.start = start;
+	changing.size = size;
+	changing.changed_back = false;
+	memcpy(changing.before, start, size);
+}
+
+void shim_change_back(void)
+{
+	if (changing.size && !changing.changed_back)
+		memcpy(changing.start, changing.before, changing.size);
+	changing.changed_back = true;
+}
+
+void core_change_no_more(void)
+{
+	changing.changed_back = false;
+	shim_change_back();
+	changing.size = 0;
+}
+
+/* The only way in which user memory is read. */
+static void read_user(void *to, const void *from, size_t size)
+{
+	const u8 *at = from;
+	size_t i;
+
+	memcpy(to, from, size);
+	for (i = 0; i < changing.size; i++)
+		if (changing.start + i >= at && changing.start + i < at + size)
+			changing.start[i] = ~changing.before[i];
+}
+
 unsigned long copy_to_user(void __user *to, const void *from, size_t size)
 {
 	size_t can = accessible(to, true);
@@ -434,12 +477,19 @@ unsigned long copy_from_user(void *to, const void __user *from, size_t size)
 
 	might_sleep();
 	can = can < size ? can : size;
-	memcpy(to, from, can);
+	read_user(to, from, can);
 	memset((u8 *)to + can, 0, size - can);
 	return size - can;
 }
 
 static unsigned int pagefaults_off;
+static bool user_absent;
+
+void core_user_absent(bool absent)
+{
+	user_absent = absent;
+}
+
 static bool user_open;
 
 void pagefault_disable(void)
@@ -469,9 +519,9 @@ void __uaccess_end(void)
 static unsigned long copy_unsafe(void *to, const void *from, size_t size, size_t can)
 {
 	shim_check(pagefaults_off);
-	if (can < size)
+	if (user_absent || can < size)
 		return size;
-	memcpy(to, from, size);
+	read_user(to, from, size);
 	return 0;
 }
 

@@ -149,10 +149,13 @@ struct kvm {
 	struct {
 		unsigned int irqchip_mode;
 		unsigned long apicv_inhibit_reasons;
+		u8 vm_type;
 		bool private_mem;
 	} arch;
 };
 
+#define KVM_X86_DEFAULT_VM	0
+#define KVM_X86_SEV_VM		2
 #define kvm_arch_has_private_mem(kvm)	((kvm)->arch.private_mem)
 #define kvm_arch_has_readonly_mem(kvm)	(!(kvm)->arch.private_mem)
 
