@@ -71,8 +71,10 @@ static int join_port(struct hvpm_connection *connection)
 	else if (!atomic_add_unless(&port->partition->peer_count, 1,
 				    HVPM_MAX_CONNECTIONS))
 		ret = -ENOSPC;
-	else
+	if (!ret) {
 		list_add_tail_rcu(&connection->peer, &port->connections);
+		port->connection_count++;
+	}
 	spin_unlock(&port->lock);
 	return ret;
 }
@@ -146,8 +148,11 @@ static void drop_connection(struct hvpm_connection *connection)
 			  partition->connection_drops + 1);
 	spin_lock(&port->lock);
 	list_del_rcu(&connection->peer);
+	port->connection_count--;
+	/* Otherwise hvpm_port_kill() has done it. */
+	if (port->alive)
+		atomic_dec(&port->partition->peer_count);
 	spin_unlock(&port->lock);
-	atomic_dec(&port->partition->peer_count);
 	/* A post that found the connection may still look at the port: RCU. */
 	hvpm_port_put(port);
 	kfree_rcu(connection, rcu);

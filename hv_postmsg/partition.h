@@ -85,7 +85,7 @@ struct hvpm_partition_counters {
  * @port_count: ports in @ports and ports deleted whose buffers are not all back:
  *	what counts against the limit
  * @vp_buffer_count: message buffers of those of them whose target is a VP
- * @peer_count: connections to its ports, of any partition
+ * @peer_count: connections to its living ports, of any partition
  * @connections: latched tree of connections by ID: written under @lock, read
  *	under RCU
  * @connection_count: connections, under @lock
@@ -100,6 +100,8 @@ struct hvpm_partition_counters {
  * @post_wait: host posters of this partition that wait for a buffer
  * @starved: a host post was refused for lack of buffers and nothing was freed
  *	since: no POLLOUT
+ * @asked: a host post asks to be told of room: the next that finds this wakes all of
+ *	@post_wait, and nobody else has to until it is asked again
  * @high_water: greatest mark of a deleted port, under @lock
  * @owner: the address space it ends with, or NULL; set before it is known to
  *	others
@@ -132,6 +134,7 @@ struct hvpm_partition {
 	unsigned int vp_limit;
 	wait_queue_head_t post_wait;
 	bool starved;
+	bool asked;
 	unsigned int high_water;
 	struct hvpm_owner *owner;
 	struct rcu_work shutdown_work;

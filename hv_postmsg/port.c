@@ -259,6 +259,8 @@ void hvpm_port_kill(struct hvpm_port *port)
 	/* Against a connection that is being made: hvpm_connection_create(). */
 	spin_lock(&port->lock);
 	WRITE_ONCE(port->alive, false);
+	/* Peers may keep theirs for ever. */
+	atomic_sub(port->connection_count, &partition->peer_count);
 	spin_unlock(&port->lock);
 	if (port->endpoint)
 		hvpm_endpoint_remove_port(port->endpoint, port);
@@ -344,17 +346,28 @@ int hvpm_port_delete(struct hvpm_partition *partition, u32 id)
 void hvpm_port_wake_posters(struct hvpm_port *port)
 {
 	struct hvpm_connection *connection;
+	struct hvpm_partition *from;
 
 	/* Pairs with the barrier in try_post(). */
 	smp_mb();
 	if (!READ_ONCE(port->starved))
 		return;
-	/* Before the walk: it must not undo what somebody asks whom that misses. */
+	/*
+	 * Before the walk: it must not undo what somebody asks whom that misses.
+	 * Also pairs with the release in try_post(): whoever asked is seen.
+	 */
 	smp_store_mb(port->starved, false);
 
+	/*
+	 * Very many of them may be of one partition, with very many who wait.  Who
+	 * waits has begun to before it asks: whoever takes that back wakes it.
+	 */
 	rcu_read_lock();
-	list_for_each_entry_rcu(connection, &port->connections, peer)
-		hvpm_partition_wake_posters(connection->partition);
+	list_for_each_entry_rcu(connection, &port->connections, peer) {
+		from = connection->partition;
+		if (READ_ONCE(from->asked) && xchg(&from->asked, false))
+			hvpm_partition_wake_posters(from);
+	}
 	rcu_read_unlock();
 }
 

@@ -41,9 +41,11 @@ struct hvpm_partition;
  * @alive: not deleted; cleared under the owner's lock, and one RCU grace period
  *	later nobody can be pushing a message of this port any more
  * @starved: a host poster waits for a buffer; see hvpm_port_wake_posters()
- * @lock: @connections for writers, and @alive against a new connection.  Nests
- *	inside the lock of the connecting partition
+ * @lock: @connections for writers, their count, and @alive against a new
+ *	connection.  Nests inside the lock of the connecting partition
  * @connections: the connections to this port, read under RCU
+ * @connection_count: how many, under @lock; if @alive they count against the owner's
+ *	limit
  * @posted: messages accepted
  * @delivered: messages written to a slot or read from the endpoint
  * @freed: messages freed without delivery
@@ -74,6 +76,7 @@ struct hvpm_port {
 	/* @connections and @alive.  Inside of a partition's lock. */
 	spinlock_t lock;
 	struct list_head connections;
+	unsigned int connection_count;
 	atomic64_t posted;
 	atomic64_t delivered;
 	atomic64_t freed;

@@ -265,8 +265,9 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 	port = connection->port;
 	status = post_to_port(port, &post, waiting || ask);
 	if (status == HVPM_STATUS_INSUFFICIENT_BUFFERS && ask) {
-		WRITE_ONCE(port->starved, true);
+		WRITE_ONCE(from->asked, true);
 		/* Pairs with the barriers in hvpm_port_wake_posters(). */
+		smp_store_release(&port->starved, true);
 		smp_mb();
 		status = post_to_port(port, &post, waiting);
 	}

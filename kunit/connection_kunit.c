@@ -138,6 +138,7 @@ static void limit_of_a_peer(struct kunit *test)
 		.target_vp = FAKE_INDEX,
 		.shared = true,
 	};
+	int left = 0, seconds = 0;
 	u32 id;
 
 	KUNIT_ASSERT_EQ(test, 0, hvpm_port_create(&vm->partition, &spec));
@@ -160,11 +161,22 @@ static void limit_of_a_peer(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOSPC, fake_connect(first, id + 1, vm, PORT));
 	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count),
 			HVPM_MAX_CONNECTIONS);
+	/* Nor do those to a port that is deleted, however long peers keep them. */
+	for (id = 1; id < HVPM_MAX_CONNECTIONS; id++) {
+		left += id % 3 < 2;
+		seconds += id % 3 < 2 && id % 2 == 0;
+	}
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&vm->partition, PORT + 1));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count), left);
+	KUNIT_EXPECT_EQ(test, 0, hvpm_connection_delete(&first->partition, id));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count), left);
+	KUNIT_EXPECT_EQ(test, 0, fake_connect(first, id, vm, PORT));
+	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count), left + 1);
 	/* Nor do those of a partition that has ended. */
 	fake_end(second);
 	fake_flush(&second->partition);
 	KUNIT_EXPECT_EQ(test, atomic_read(&vm->partition.peer_count),
-			HVPM_MAX_CONNECTIONS / 2 + 1);
+			left + 1 - seconds);
 }
 
 static void tree_against_model(struct kunit *test)

@@ -1032,6 +1032,74 @@ static void nonblock_beside_a_wait(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, from->partition.starved);
 }
 
+/* Counts how often whoever waits in a queue is woken. */
+struct wakes {
+	wait_queue_entry_t entry;
+	unsigned int count;
+};
+
+static int count_wake(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key)
+{
+	container_of(entry, struct wakes, entry)->count++;
+	return 0;
+}
+
+static void wakes_begin(struct wakes *wakes, struct fake_partition *from)
+{
+	wakes->count = 0;
+	init_waitqueue_func_entry(&wakes->entry, count_wake);
+	add_wait_queue(&from->partition.post_wait, &wakes->entry);
+}
+
+/* Who makes room wakes whoever asked for it, and each once, by whatever connections. */
+static void one_wake_for_all_connections(struct kunit *test)
+{
+	const struct hvpm_port_spec spec = {
+		.id = PORT,
+		.type = HV_POSTMSG_PORT_MESSAGE,
+		.sint = SINT,
+		.target_vp = FAKE_INDEX,
+		.buffers = 1,
+		.shared = true,
+	};
+	struct fake_partition *to = fake_partition(test, 1);
+	struct fake_partition *from = fake_partition(test, 0);
+	struct fake_partition *other = fake_partition(test, 0);
+	struct host_post post = { .from = from, .nonblock = true };
+	struct host_post others = { .from = other, .nonblock = true };
+	struct wakes wakes, other_wakes;
+	u32 id;
+
+	fake_channel(test, from, to, &spec);
+	KUNIT_ASSERT_EQ(test, 0, fake_connect(other, PORT, to, PORT));
+	for (id = PORT + 1; id < PORT + 100; id++)
+		KUNIT_ASSERT_EQ(test, 0, fake_connect(from, id, to, PORT));
+	wakes_begin(&wakes, from);
+	wakes_begin(&other_wakes, other);
+
+	/* Each empties the slot and makes room. */
+	fake_post(from, PORT, 1);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	hvpm_vp_scan(&to->vp[0].vp);
+	KUNIT_EXPECT_EQ(test, wakes.count, 1u);
+	KUNIT_EXPECT_EQ(test, other_wakes.count, 0u);
+
+	fake_post(from, PORT, 2);
+	host_post(&others);
+	host_post(&post);
+	host_post(&post);
+	KUNIT_EXPECT_EQ(test, post.status, HVPM_STATUS_INSUFFICIENT_BUFFERS);
+	KUNIT_EXPECT_EQ(test, 0, hvpm_port_delete(&to->partition, PORT));
+	KUNIT_EXPECT_EQ(test, wakes.count, 2u);
+	KUNIT_EXPECT_EQ(test, other_wakes.count, 1u);
+	KUNIT_EXPECT_FALSE(test, from->partition.starved);
+	KUNIT_EXPECT_FALSE(test, other->partition.starved);
+
+	remove_wait_queue(&from->partition.post_wait, &wakes.entry);
+	remove_wait_queue(&other->partition.post_wait, &other_wakes.entry);
+}
+
 /* What may end a wait. */
 enum ending {
 	DELIVERY,
@@ -1324,6 +1392,7 @@ static struct kunit_case post_cases[] = {
 	KUNIT_CASE(twin_of_a_post),
 	KUNIT_CASE(nonblock),
 	KUNIT_CASE(nonblock_beside_a_wait),
+	KUNIT_CASE(one_wake_for_all_connections),
 	KUNIT_CASE(wait_delivery),
 	KUNIT_CASE(wait_vp_reset),
 	KUNIT_CASE(wait_port_deleted),

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "absent_page.h"
 #include "hvpm_test.h"
 
 #define PORT		1
@@ -1413,6 +1414,17 @@ TEST_F(life, killed_while_halted)
 	close(partition);
 }
 
+/* --- a page fault that is not answered --- */
+
+#define PAGE_GPA	0x20000000ULL
+#define PAGE_SLOT	6
+
+static void *run_vp(void *vp)
+{
+	hvpm_vp_run(vp, NULL);
+	return NULL;
+}
+
 /* --- a file that outlives its VM --- */
 
 /* A new VM posts a message to itself. */
@@ -1430,6 +1442,52 @@ static void post_once(void)
 	TEST_ASSERT(status == HV_STATUS_SUCCESS, "status 0x%x", status);
 	TEST_ASSERT(hvpm_vp_take(&vm->vps[0], SINT, &message), "no message");
 	hvpm_vm_free(vm);
+}
+
+/*
+ * A vCPU sleeps in its post until its VMM answers a page fault, and the partition is
+ * closed: that ends later, and is nothing to all the others that end.
+ */
+TEST_F(life, post_asleep_in_a_page_fault)
+{
+	struct hvpm_vm *vm = hvpm_vm_create(1, NULL);
+	struct hvpm_vp *vp = &vm->vps[0];
+	static const uint8_t content[4096];
+	const char *vendor = vendor_module();
+	pthread_t thread;
+	unsigned int i;
+	int faults;
+	void *page;
+	long refs;
+
+	hvpm_vm_attach(vm, 0);
+	hvpm_vp_enable_synic(vp, SINT);
+	page = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, page);
+	faults = absent_page(page);
+	ASSERT_LE(0, faults);
+	vm_set_user_memory_region(vm->vm, PAGE_SLOT, 0, PAGE_GPA, sizeof(content), page);
+
+	vp->guest->command = HVPM_HYPERCALL;
+	vp->guest->argument[0] = HVPM_POST;
+	vp->guest->argument[1] = PAGE_GPA;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, run_vp, vp));
+	ASSERT_TRUE(absent_page_touched(faults));
+	refs = settled_refs(vendor);
+	hvpm_close_partition(vm->partition);
+	vm->partition = -1;
+	for (i = 0; i < 3; i++)
+		post_once();
+	expect_refs(vendor, refs);
+
+	ASSERT_EQ(0, absent_page_provide(faults, page, content));
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	/* It came too late for an answer of the module's. */
+	EXPECT_EQ(KVM_EXIT_HYPERV, vp->vcpu->run->exit_reason);
+	hvpm_vm_free(vm);
+	close(faults);
+	munmap(page, sizeof(content));
 }
 
 /*
