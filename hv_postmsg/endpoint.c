@@ -22,53 +22,6 @@
 #define ENDPOINT_FIFO	0
 
 /**
- * hvpm_endpoint_create - create an endpoint
- * @partition: the owner
- * @depth: most messages it holds, 0 for the default
- *
- * Context: may sleep; takes the partition's lock.
- * Return: the endpoint, for hvpm_endpoint_open_fd() or hvpm_endpoint_close();
- *	-EINVAL @depth is too great; -ENOSPC, -ENOMEM, -ESHUTDOWN.
- */
-struct hvpm_endpoint *hvpm_endpoint_create(struct hvpm_partition *partition,
-					   u32 depth)
-{
-	struct hvpm_endpoint *endpoint;
-	int ret = 0;
-
-	if (depth > HVPM_MAX_DEPTH)
-		return ERR_PTR(-EINVAL);
-
-	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
-	if (!endpoint)
-		return ERR_PTR(-ENOMEM);
-	refcount_set(&endpoint->usage, 1);
-	endpoint->depth = depth ?: HVPM_DEFAULT_DEPTH;
-	INIT_LIST_HEAD(&endpoint->ports);
-	mutex_init(&endpoint->read_lock);
-	hvpm_queue_init(&endpoint->queue);
-	init_waitqueue_head(&endpoint->wait);
-
-	mutex_lock(&partition->lock);
-	if (partition->dead) {
-		ret = -ESHUTDOWN;
-	} else if (partition->endpoint_count >= HVPM_MAX_ENDPOINTS) {
-		ret = -ENOSPC;
-	} else {
-		endpoint->partition = hvpm_partition_get(partition);
-		list_add_tail(&endpoint->node, &partition->endpoints);
-		partition->endpoint_count++;
-	}
-	mutex_unlock(&partition->lock);
-
-	if (ret) {
-		kfree(endpoint);
-		return ERR_PTR(ret);
-	}
-	return endpoint;
-}
-
-/**
  * hvpm_endpoint_put - drop a reference
  * @endpoint: the endpoint
  *
@@ -99,6 +52,64 @@ static void free_messages(struct hvpm_endpoint *endpoint,
 	hvpm_port_free_list(&removed);
 }
 
+/* Frees what came behind hvpm_endpoint_close(). */
+static void drain(struct work_struct *work)
+{
+	struct hvpm_endpoint *endpoint =
+		container_of(work, struct hvpm_endpoint, drain_work);
+
+	free_messages(endpoint, NULL);
+	hvpm_endpoint_put(endpoint);
+}
+
+/**
+ * hvpm_endpoint_create - create an endpoint
+ * @partition: the owner
+ * @depth: most messages it holds, 0 for the default
+ *
+ * Context: may sleep; takes the partition's lock.
+ * Return: the endpoint, for hvpm_endpoint_open_fd() or hvpm_endpoint_close();
+ *	-EINVAL @depth is too great; -ENOSPC, -ENOMEM, -ESHUTDOWN.
+ */
+struct hvpm_endpoint *hvpm_endpoint_create(struct hvpm_partition *partition,
+					   u32 depth)
+{
+	struct hvpm_endpoint *endpoint;
+	int ret = 0;
+
+	if (depth > HVPM_MAX_DEPTH)
+		return ERR_PTR(-EINVAL);
+
+	endpoint = kzalloc(sizeof(*endpoint), GFP_KERNEL_ACCOUNT);
+	if (!endpoint)
+		return ERR_PTR(-ENOMEM);
+	refcount_set(&endpoint->usage, 1);
+	endpoint->depth = depth ?: HVPM_DEFAULT_DEPTH;
+	INIT_LIST_HEAD(&endpoint->ports);
+	INIT_WORK(&endpoint->drain_work, drain);
+	mutex_init(&endpoint->read_lock);
+	hvpm_queue_init(&endpoint->queue);
+	init_waitqueue_head(&endpoint->wait);
+
+	mutex_lock(&partition->lock);
+	if (partition->dead) {
+		ret = -ESHUTDOWN;
+	} else if (partition->endpoint_count >= HVPM_MAX_ENDPOINTS) {
+		ret = -ENOSPC;
+	} else {
+		endpoint->partition = hvpm_partition_get(partition);
+		list_add_tail(&endpoint->node, &partition->endpoints);
+		partition->endpoint_count++;
+	}
+	mutex_unlock(&partition->lock);
+
+	if (ret) {
+		kfree(endpoint);
+		return ERR_PTR(ret);
+	}
+	return endpoint;
+}
+
 /* The endpoint has room: other ports' posters may have been refused for it. */
 static void wake_posters(struct hvpm_endpoint *endpoint)
 {
@@ -119,17 +130,16 @@ static void wake_readers(struct hvpm_endpoint *endpoint)
  * hvpm_endpoint_close - close an endpoint
  * @endpoint: the endpoint; the file's reference is dropped
  *
- * What is queued is freed, and the ports feeding it refuse posts from now on.
- * If none feeds it any more, whoever has killed them waits for posters and buries
- * them, with what they have queued here; so a process that ends, whose partitions
- * have died before, does not wait for each of its endpoints.
+ * What is queued is freed, and the ports feeding it refuse posts from now on.  A post
+ * that is under way may still be accepted: its message is freed by a worker.  So this
+ * does not wait for posters: the last to hold the file may be anybody whom it was sent
+ * to, or a thread that closes the files of all.
  *
  * Context: may sleep; takes the partition's lock and queue.lock.
  */
 void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 {
 	struct hvpm_partition *partition = endpoint->partition;
-	bool feeding;
 
 	might_sleep();
 
@@ -137,16 +147,13 @@ void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 	WRITE_ONCE(endpoint->closed, true);
 	list_del(&endpoint->node);
 	partition->endpoint_count--;
-	feeding = !list_empty(&endpoint->ports);
 	mutex_unlock(&partition->lock);
 
-	if (feeding) {
-		/* Nobody pushes any more when this returns. */
-		synchronize_rcu();
-		free_messages(endpoint, NULL);
-		/* A host poster that waits for room learns that there is none. */
-		wake_posters(endpoint);
-	}
+	/* Who pushes behind the look at the queue sees it; pairs with the push. */
+	smp_mb();
+	free_messages(endpoint, NULL);
+	/* A host poster that waits for room learns that there is none. */
+	wake_posters(endpoint);
 	hvpm_endpoint_put(endpoint);
 }
 
@@ -228,6 +235,16 @@ void hvpm_endpoint_cancel(struct hvpm_endpoint *endpoint)
 	wake_posters(endpoint);
 }
 
+/* A message was pushed that nobody will read. */
+static void drain_later(struct hvpm_endpoint *endpoint)
+{
+	/* Unless it has been freed already, and the endpoint with it. */
+	if (!refcount_inc_not_zero(&endpoint->usage))
+		return;
+	if (!hvpm_partition_defer(&endpoint->drain_work))
+		hvpm_endpoint_put(endpoint);
+}
+
 /**
  * hvpm_endpoint_post - queue a message where room was reserved
  * @endpoint: the endpoint
@@ -240,6 +257,9 @@ void hvpm_endpoint_post(struct hvpm_endpoint *endpoint,
 			struct hvpm_buffer *buffer)
 {
 	hvpm_queue_push(&endpoint->queue, buffer);
+	/* The push is a full barrier; pairs with smp_mb() in hvpm_endpoint_close(). */
+	if (unlikely(READ_ONCE(endpoint->closed)))
+		drain_later(endpoint);
 	/* Orders the push before the look at the waiters, as waiters do. */
 	if (wq_has_sleeper(&endpoint->wait))
 		wake_readers(endpoint);
@@ -329,9 +349,27 @@ static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
 /* Another reader may be asleep in a page fault. */
 static int lock_reader(struct hvpm_endpoint *endpoint, bool nonblock)
 {
-	if (nonblock)
-		return mutex_trylock(&endpoint->read_lock) ? 0 : -EAGAIN;
-	return mutex_lock_interruptible(&endpoint->read_lock) ? -ERESTARTSYS : 0;
+	if (!nonblock)
+		return mutex_lock_interruptible(&endpoint->read_lock) ?
+			       -ERESTARTSYS : 0;
+	if (mutex_trylock(&endpoint->read_lock))
+		return 0;
+	/* Either this try succeeds or the other reader sees it: unlock_reader(). */
+	smp_store_mb(endpoint->sent_away, true);
+	return mutex_trylock(&endpoint->read_lock) ? 0 : -EAGAIN;
+}
+
+/* Who was sent away without a message waits for one to come, but some may be there. */
+static void unlock_reader(struct hvpm_endpoint *endpoint)
+{
+	mutex_unlock(&endpoint->read_lock);
+	/* Pairs with the barrier in lock_reader(). */
+	smp_mb();
+	if (!READ_ONCE(endpoint->sent_away))
+		return;
+	WRITE_ONCE(endpoint->sent_away, false);
+	if (!hvpm_queue_empty(&endpoint->queue))
+		wake_readers(endpoint);
 }
 
 static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
@@ -354,7 +392,7 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 		if (ret)
 			return ret;
 		done = read_messages(endpoint, to, count);
-		mutex_unlock(&endpoint->read_lock);
+		unlock_reader(endpoint);
 		if (done)
 			return done;
 		/* Hung up before the queue was found empty. */

@@ -11,6 +11,7 @@
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "queue.h"
 #include "status.h"
@@ -28,12 +29,15 @@ struct hvpm_port;
  * @node: link in the owner's list, under the owner's lock
  * @depth: most messages it holds, constant
  * @held: messages it holds or that are being pushed
- * @closed: the file is gone: posts are refused; one RCU grace period after it
- *	was set nobody can be pushing a message any more
+ * @closed: the file is gone: posts are refused.  A message may still be pushed by
+ *	who has not seen it, and has to be freed by who sees it then
+ * @drain_work: frees such messages; has a reference of its own while it is pending
  * @fed: a port has fed it at some time; under the owner's lock, read without
  * @ports: the ports that feed it; written under the owner's lock, read under RCU
  * @read_lock: one reader at a time, so that messages stay in order.  Outside of
  *	queue.lock
+ * @sent_away: a reader that does not wait found another at it: what that leaves in the
+ *	queue is news
  * @queue: messages waiting to be read, in the FIFO of SINT 0
  * @wait: readers and pollers
  */
@@ -45,10 +49,12 @@ struct hvpm_endpoint {
 	unsigned int depth;
 	atomic_t held;
 	bool closed;
+	struct work_struct drain_work;
 	bool fed;
 	struct list_head ports;
 	/* One reader at a time.  Outside of @queue's lock. */
 	struct mutex read_lock;
+	bool sent_away;
 	struct hvpm_queue queue;
 	wait_queue_head_t wait;
 };

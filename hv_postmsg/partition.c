@@ -275,6 +275,18 @@ void hvpm_partition_put(struct hvpm_partition *partition)
 }
 
 /**
+ * hvpm_partition_defer - leave work to the module's workers
+ * @work: holds a reference to a partition, so that the module waits for it
+ *
+ * Context: any; does not sleep.
+ * Return: false if it is pending already.
+ */
+bool hvpm_partition_defer(struct work_struct *work)
+{
+	return queue_work(shutdown_queue, work);
+}
+
+/**
  * hvpm_partition_set_state - make a partition active or inactive
  * @partition: the partition
  * @active: the new state

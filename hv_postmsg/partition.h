@@ -150,6 +150,7 @@ void hvpm_partition_uninit(struct hvpm_partition *partition);
 void hvpm_partition_shutdown(struct hvpm_partition *partition);
 void hvpm_partition_unbound(struct hvpm_partition *partition);
 void hvpm_partition_put(struct hvpm_partition *partition);
+bool hvpm_partition_defer(struct work_struct *work);
 int hvpm_partition_set_state(struct hvpm_partition *partition, bool active);
 int hvpm_partition_reset_vp(struct hvpm_partition *partition, u32 index);
 void hvpm_partition_wake_posters(struct hvpm_partition *partition);

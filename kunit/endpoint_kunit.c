@@ -363,6 +363,33 @@ static void port_deletion(struct kunit *test)
 	hvpm_endpoint_close(rig.endpoint);
 }
 
+/* A post that has seen the endpoint open goes on behind its closing. */
+static void closed_under_a_post(struct kunit *test)
+{
+	struct rig rig = make_rig(test, 0);
+	struct hvpm_buffer *buffer;
+	struct hvpm_port *port;
+
+	feed(test, &rig, 1, 2);
+	port = fake_port(rig.to, 1);
+	KUNIT_ASSERT_EQ(test, hvpm_endpoint_reserve(rig.endpoint),
+			HVPM_STATUS_SUCCESS);
+	buffer = hvpm_port_take_buffer(port);
+	KUNIT_ASSERT_NOT_NULL(test, buffer);
+	this_cpu_inc(rig.to->partition.counters->posted);
+	atomic64_inc(&port->posted);
+	hvpm_endpoint_close(rig.endpoint);
+	hvpm_endpoint_post(rig.endpoint, buffer);
+	flush_work(&rig.endpoint->drain_work);
+
+	KUNIT_EXPECT_TRUE(test, hvpm_queue_empty(&rig.endpoint->queue));
+	KUNIT_EXPECT_EQ(test, atomic_read(&rig.endpoint->held), 0);
+	KUNIT_EXPECT_EQ(test, fake_free_buffers(rig.to, 1), 2u);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->freed), 1ll);
+	/* The port's is the last reference again. */
+	KUNIT_EXPECT_EQ(test, refcount_read(&rig.endpoint->usage), 1u);
+}
+
 static void closing(struct kunit *test)
 {
 	struct rig rig = make_rig(test, 0);
@@ -726,6 +753,7 @@ static struct kunit_case endpoint_cases[] = {
 	KUNIT_CASE(read_faults),
 	KUNIT_CASE(fault_of_a_dead_port),
 	KUNIT_CASE(port_deletion),
+	KUNIT_CASE(closed_under_a_post),
 	KUNIT_CASE(closing),
 	KUNIT_CASE(hang_up),
 	KUNIT_CASE(from_file),

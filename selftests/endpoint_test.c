@@ -3,6 +3,9 @@
  * Endpoints and posts from the host: reading, polling, waiting, flow control,
  * accounting, and the end of those who take part.
  */
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
 #include "patience.h"
 #include "kselftest_harness.h"
 #include "absent_page.h"
@@ -701,7 +704,88 @@ TEST_F(endpoint, greatest_depth)
 	close(endpoint);
 }
 
+/*
+ * Who was sent away, because another reader was asleep in a page fault, is told of what
+ * that one has left.  It has used up the event that there was for it.
+ */
+TEST_F(endpoint, event_behind_a_reader_asleep)
+{
+	struct waiter asleep = { .what = WAIT_READ_TO, .fd = self->endpoint };
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct hv_postmsg_message message;
+	static const char content[4096];
+	int faults;
+
+	asleep.to = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, asleep.to);
+	faults = absent_page(asleep.to);
+	ASSERT_LE(0, faults);
+	ASSERT_LE(0, epoll);
+
+	post_words(_metadata, self->sender, 1, 0, 1);
+	start_waiter(_metadata, &asleep);
+	ASSERT_TRUE(absent_page_touched(faults));
+	plain_nonblock(self->endpoint, true);
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->endpoint, &event));
+	ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
+	EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 100));
+
+	ASSERT_EQ(0, absent_page_provide(faults, asleep.to, content));
+	EXPECT_EQ(256, end_waiter(_metadata, &asleep));
+	EXPECT_EQ(0, word_of(asleep.to));
+	EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 10000));
+	expect_words(_metadata, self->endpoint, 1, 1);
+	check_account(_metadata, self->receiver, 2, 2, 0);
+	/* Nobody was sent away since: what is read is no news. */
+	post_words(_metadata, self->sender, 1, 2, 3);
+	EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 10000));
+	expect_words(_metadata, self->endpoint, 2, 2);
+	EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 100));
+	expect_words(_metadata, self->endpoint, 3, 3);
+	plain_nonblock(self->endpoint, false);
+	close(epoll);
+	close(faults);
+	munmap(asleep.to, sizeof(content));
+}
+
 /* --- what frees messages and what does not --- */
+
+static long times_slept(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
+/*
+ * The last to close an endpoint may be a stranger whom it was sent to: it does not sleep,
+ * however many there are, not even until those who post have noticed.
+ */
+TEST_F(endpoint, close_does_not_wait)
+{
+	int endpoint[50];
+	unsigned int i;
+	long slept;
+
+	for (i = 0; i < 50; i++) {
+		endpoint[i] = plain_endpoint(self->receiver, 0);
+		ASSERT_LE(0, endpoint[i]);
+		ASSERT_EQ(0, plain_endpoint_port(self->receiver, 10 + i, endpoint[i], 1, 0));
+		ASSERT_EQ(0, plain_link(self->sender, 10 + i, self->receiver, 10 + i));
+		post_words(_metadata, self->sender, 10 + i, 0, 0);
+	}
+	slept = times_slept();
+	for (i = 0; i < 50; i++)
+		close(endpoint[i]);
+	EXPECT_GT(5, times_slept() - slept);
+	for (i = 0; i < 50; i++)
+		EXPECT_EQ(HV_STATUS_INVALID_PORT_ID,
+			  plain_post_word(self->sender, 10 + i, 1));
+}
 
 TEST_F(endpoint, port_deleted)
 {

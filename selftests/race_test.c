@@ -582,6 +582,47 @@ TEST_F(slot, reader_of_endpoint_wakes_at_each_moment)
 	close(owner);
 }
 
+/* --- an endpoint closes while somebody posts to it --- */
+
+static int closing;
+
+static void act_close_endpoint(struct race *race)
+{
+	close(closing);
+}
+
+/* A post that was accepted all the same is freed, too. */
+TEST_F(slot, endpoint_closed_at_each_moment)
+{
+	const int owner = hvpm_create_host_partition();
+	struct hv_postmsg_port_stats stats;
+	struct race race;
+	uint32_t status;
+
+	race_begin(&race, self, act_close_endpoint, SPAN_OF_IOCTL, 1500, 0);
+	for_each_round(&race) {
+		closing = hvpm_create_endpoint(owner, 0);
+		hvpm_create_endpoint_port(owner, PORT, closing, 0, 0);
+		hvpm_join(self->host, CONNECTION + 1, owner, PORT);
+		race_start(&race);
+		status = post_to(self, CONNECTION + 1, race.round);
+		race_join(&race);
+		if (status)
+			ASSERT_EQ(HV_STATUS_INVALID_PORT_ID, status) AT_ROUND(&race);
+		race.count[!status]++;
+		WAIT_FOR((hvpm_port_stats(owner, PORT, &stats), !stats.queued),
+			 "the message is freed");
+		ASSERT_EQ(!status, stats.posted) AT_ROUND(&race);
+		ASSERT_EQ(!status, stats.freed) AT_ROUND(&race);
+		hvpm_disconnect(self->host, CONNECTION + 1);
+		hvpm_delete_port(owner, PORT);
+	}
+	race_end(&race);
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+	close(owner);
+}
+
 /* --- the partition ends while its VP posts --- */
 
 static void act_close_partition(struct race *race)
@@ -630,10 +671,6 @@ TEST_F(slot, detached_at_each_moment)
 	EXPECT_LT(0, race.count[1]);
 }
 
-/* --- the module is to be unloaded while its VP posts --- */
-
-#define MODULE	"hv_postmsg"
-
 /* A post of the VP to itself is under way when it runs next. */
 static void prepare_post(struct hvpm_vp *vp)
 {
@@ -654,6 +691,75 @@ static bool run_post(struct hvpm_vp *vp)
 	TEST_ASSERT(hvpm_vp_run(vp, NULL) == UCALL_SYNC, "exit");
 	return false;
 }
+
+/* --- the VMM changes what KVM says of a post in kvm_run --- */
+
+/* A block that begins here is not within its page. */
+#define ACROSS	(4096 - 128)
+
+static void act_change_address(struct race *race)
+{
+	struct hvpm_vp *vp = race->self->vp;
+
+	vp->vcpu->run->hyperv.u.hcall.params[0] = vp->guest->input_gpa + ACROSS;
+}
+
+static void act_change_call(struct race *race)
+{
+	race->self->vp->vcpu->run->hyperv.u.hcall.input = HVPM_POST + 1;
+}
+
+/*
+ * What is checked is what is used: the block is the guest's own, or the call is one
+ * with that bad address, or none of the module's.
+ */
+static void kvm_run_changed(struct _test_data_slot *self,
+			    struct __test_metadata *_metadata,
+			    void (*act)(struct race *race), uint16_t refused)
+{
+	struct race race;
+	uint16_t status;
+
+	hvpm_disconnect(self->host, CONNECTION);
+	hvpm_join(self->partition, CONNECTION, self->partition, PORT);
+	race_begin(&race, self, act, SPAN_OF_RUN, 3000, 0);
+	for_each_round(&race) {
+		prepare_post(self->vp);
+		hvpm_vp_fill(self->vp, ACROSS, CONNECTION, TYPE + 1, SIZE);
+		race_start(&race);
+		run_post(self->vp);
+		race_join(&race);
+		status = self->vp->guest->result[0];
+		if (status)
+			ASSERT_EQ(refused, status) AT_ROUND(&race);
+		ASSERT_EQ(status ? 0 : TYPE, self->vp->slots[SINT].type)
+			AT_ROUND(&race);
+		empty_slot(self->vp, SINT);
+		race.count[!status]++;
+	}
+	race_end(&race);
+	EXPECT_QUEUED(0);
+	EXPECT_LT(0, race.count[0]);
+	EXPECT_LT(0, race.count[1]);
+	TH_LOG("%u rounds, changed in %u", race.rounds, race.count[0]);
+}
+
+TEST_F(slot, address_changed_at_each_moment)
+{
+	kvm_run_changed(self, _metadata, act_change_address,
+			HV_STATUS_INVALID_ALIGNMENT);
+}
+
+TEST_F(slot, call_changed_at_each_moment)
+{
+	/* The VMM's own: see run_post(). */
+	kvm_run_changed(self, _metadata, act_change_call,
+			HV_STATUS_INVALID_CONNECTION_ID);
+}
+
+/* --- the module is to be unloaded while its VP posts --- */
+
+#define MODULE	"hv_postmsg"
 
 static void act_try_to_unload(struct race *race)
 {

@@ -24,7 +24,8 @@ static inline bool hvpm_kvm_protected(struct kvm *kvm)
 {
 #ifdef kvm_arch_has_readonly_mem
 	/* KVM sets these once, with a lock; asked again in each call. */
-	return data_race(kvm_arch_has_private_mem(kvm) ||
+	return kvm->arch.vm_type != KVM_X86_DEFAULT_VM ||
+	       data_race(kvm_arch_has_private_mem(kvm) ||
 			 !kvm_arch_has_readonly_mem(kvm));
 #else
 	return false;

@@ -136,7 +136,8 @@ static const struct hvpm_partition_ops vm_ops = {
  * @kvm: the VM
  *
  * Final once the VM has a vCPU, unless its VMM moves another VM's encryption
- * context to it, which KVM does not tell.
+ * context to it, which KVM does not tell.  Nor does it tell of SEV in a VM of the
+ * default type if kvm-amd was loaded without AVIC: see Documentation/kernel.rst.
  *
  * Return: true if its memory or state is encrypted.
  */
