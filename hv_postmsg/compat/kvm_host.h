@@ -23,9 +23,10 @@ int kvm_lapic_find_highest_irr(struct kvm_vcpu *vcpu);
 static inline bool hvpm_kvm_protected(struct kvm *kvm)
 {
 #ifdef kvm_arch_has_readonly_mem
+	if (kvm->arch.vm_type != KVM_X86_DEFAULT_VM)
+		return true;
 	/* KVM sets these once, with a lock; asked again in each call. */
-	return kvm->arch.vm_type != KVM_X86_DEFAULT_VM ||
-	       data_race(kvm_arch_has_private_mem(kvm) ||
+	return data_race(kvm_arch_has_private_mem(kvm) ||
 			 !kvm_arch_has_readonly_mem(kvm));
 #else
 	return false;

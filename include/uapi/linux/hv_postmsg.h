@@ -376,8 +376,9 @@ struct hv_postmsg_post {
  *
  * Returns a file descriptor.  Its read() returns as many whole messages as
  * there are and as fit, each a &struct hv_postmsg_message; it waits for the
- * first unless O_NONBLOCK is set (EAGAIN, also while another thread reads, after
- * which poll() tells of what is left), a buffer smaller than one message is EINVAL, and 0 tells that the last port feeding the endpoint is gone, as
+ * first unless O_NONBLOCK is set (EAGAIN, also while another thread reads,
+ * after which poll() tells of what is left), a buffer smaller than one message
+ * is EINVAL, and 0 tells that the last port feeding the endpoint is gone, as
  * POLLHUP does.  Once the file is closed its ports refuse posts with
  * HV_STATUS_INVALID_PORT_ID.
  *
