@@ -135,7 +135,7 @@ static void wake_readers(struct hvpm_endpoint *endpoint)
  * does not wait for posters: the last to hold the file may be anybody whom it was sent
  * to, or a thread that closes the files of all.
  *
- * Context: may sleep; takes the partition's lock and queue.lock.
+ * Context: may sleep for the partition's lock; takes queue.lock.
  */
 void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 {
@@ -251,7 +251,7 @@ static void drain_later(struct hvpm_endpoint *endpoint)
  * @buffer: the message
  *
  * Context: under RCU, any thread; takes the wait queue's lock only when a reader
- *	is waiting.
+ *	is waiting, and a worker pool's only if the endpoint is closed meanwhile.
  */
 void hvpm_endpoint_post(struct hvpm_endpoint *endpoint,
 			struct hvpm_buffer *buffer)
@@ -359,7 +359,7 @@ static int lock_reader(struct hvpm_endpoint *endpoint, bool nonblock)
 	return mutex_trylock(&endpoint->read_lock) ? 0 : -EAGAIN;
 }
 
-/* Who was sent away without a message waits for one to come, but some may be there. */
+/* Who was sent away waits for a message, or the last one's end, that may be there. */
 static void unlock_reader(struct hvpm_endpoint *endpoint)
 {
 	mutex_unlock(&endpoint->read_lock);
@@ -367,8 +367,9 @@ static void unlock_reader(struct hvpm_endpoint *endpoint)
 	smp_mb();
 	if (!READ_ONCE(endpoint->sent_away))
 		return;
-	WRITE_ONCE(endpoint->sent_away, false);
-	if (!hvpm_queue_empty(&endpoint->queue))
+	/* Before the look: who is sent away meanwhile is told by this or by a push. */
+	smp_store_mb(endpoint->sent_away, false);
+	if (!hvpm_queue_empty(&endpoint->queue) || hung_up(endpoint))
 		wake_readers(endpoint);
 }
 

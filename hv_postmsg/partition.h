@@ -102,6 +102,7 @@ struct hvpm_partition_counters {
  *	since: no POLLOUT
  * @asked: a host post asks to be told of room: the next that finds this wakes all of
  *	@post_wait, and nobody else has to until it is asked again
+ * @woken: number of the last walk over a port's connections that woke them
  * @high_water: greatest mark of a deleted port, under @lock
  * @owner: the address space it ends with, or NULL; set before it is known to
  *	others
@@ -135,6 +136,7 @@ struct hvpm_partition {
 	wait_queue_head_t post_wait;
 	bool starved;
 	bool asked;
+	atomic64_t woken;
 	unsigned int high_water;
 	struct hvpm_owner *owner;
 	struct rcu_work shutdown_work;

@@ -9,8 +9,10 @@
  * memory goes with the last reference: peers' connections, port files and
  * buffers in use hold one each.
  */
+#include <linux/atomic.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -334,6 +336,33 @@ int hvpm_port_delete(struct hvpm_partition *partition, u32 id)
 	return 0;
 }
 
+/* Walks over the connections of any port, to wake those who ask for room. */
+static atomic64_t walks = ATOMIC64_INIT(0);
+
+/*
+ * Very many connections may be of one partition, with very many who wait, and who is
+ * woken asks again.  One walk wakes it once: what is asked behind the last wake by
+ * this walk or a later one is asked behind the room that this one is for, and is
+ * seen by whoever makes room next.
+ */
+static void wake_if_asked(struct hvpm_partition *from, s64 walk)
+{
+	s64 woken = atomic64_read(&from->woken);
+
+	if (!READ_ONCE(from->asked))
+		return;
+	do {
+		if (woken >= walk)
+			return;
+	} while (!atomic64_try_cmpxchg(&from->woken, &woken, walk));
+
+	/* Others rely on it from the moment that it is not asked any more. */
+	preempt_disable();
+	if (xchg(&from->asked, false))
+		hvpm_partition_wake_posters(from);
+	preempt_enable();
+}
+
 /**
  * hvpm_port_wake_posters - tell host posters that it is worth trying again
  * @port: the port
@@ -346,7 +375,7 @@ int hvpm_port_delete(struct hvpm_partition *partition, u32 id)
 void hvpm_port_wake_posters(struct hvpm_port *port)
 {
 	struct hvpm_connection *connection;
-	struct hvpm_partition *from;
+	s64 walk;
 
 	/* Pairs with the barrier in try_post(). */
 	smp_mb();
@@ -356,18 +385,13 @@ void hvpm_port_wake_posters(struct hvpm_port *port)
 	 * Before the walk: it must not undo what somebody asks whom that misses.
 	 * Also pairs with the release in try_post(): whoever asked is seen.
 	 */
-	smp_store_mb(port->starved, false);
+	if (!xchg(&port->starved, false))
+		return;
 
-	/*
-	 * Very many of them may be of one partition, with very many who wait.  Who
-	 * waits has begun to before it asks: whoever takes that back wakes it.
-	 */
+	walk = atomic64_inc_return(&walks);
 	rcu_read_lock();
-	list_for_each_entry_rcu(connection, &port->connections, peer) {
-		from = connection->partition;
-		if (READ_ONCE(from->asked) && xchg(&from->asked, false))
-			hvpm_partition_wake_posters(from);
-	}
+	list_for_each_entry_rcu(connection, &port->connections, peer)
+		wake_if_asked(connection->partition, walk);
 	rcu_read_unlock();
 }
 

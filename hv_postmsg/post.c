@@ -266,7 +266,7 @@ static enum hvpm_status try_post(struct hvpm_partition *from,
 	status = post_to_port(port, &post, waiting || ask);
 	if (status == HVPM_STATUS_INSUFFICIENT_BUFFERS && ask) {
 		WRITE_ONCE(from->asked, true);
-		/* Behind that; pairs with smp_store_mb() in hvpm_port_wake_posters(). */
+		/* Behind that; pairs with xchg() in hvpm_port_wake_posters(). */
 		smp_store_release(&port->starved, true);
 		/* Before the try; pairs with smp_mb() there. */
 		smp_mb();

@@ -367,25 +367,32 @@ static void port_deletion(struct kunit *test)
 static void closed_under_a_post(struct kunit *test)
 {
 	struct rig rig = make_rig(test, 0);
-	struct hvpm_buffer *buffer;
+	struct hvpm_buffer *buffer[2];
 	struct hvpm_port *port;
+	unsigned int i;
 
 	feed(test, &rig, 1, 2);
 	port = fake_port(rig.to, 1);
-	KUNIT_ASSERT_EQ(test, hvpm_endpoint_reserve(rig.endpoint),
-			HVPM_STATUS_SUCCESS);
-	buffer = hvpm_port_take_buffer(port);
-	KUNIT_ASSERT_NOT_NULL(test, buffer);
-	this_cpu_inc(rig.to->partition.counters->posted);
-	atomic64_inc(&port->posted);
+	for (i = 0; i < 2; i++) {
+		KUNIT_ASSERT_EQ(test, hvpm_endpoint_reserve(rig.endpoint),
+				HVPM_STATUS_SUCCESS);
+		buffer[i] = hvpm_port_take_buffer(port);
+		KUNIT_ASSERT_NOT_NULL(test, buffer[i]);
+		this_cpu_inc(rig.to->partition.counters->posted);
+		atomic64_inc(&port->posted);
+	}
 	hvpm_endpoint_close(rig.endpoint);
-	hvpm_endpoint_post(rig.endpoint, buffer);
+	/* One worker for both. */
+	preempt_disable();
+	for (i = 0; i < 2; i++)
+		hvpm_endpoint_post(rig.endpoint, buffer[i]);
+	preempt_enable();
 	flush_work(&rig.endpoint->drain_work);
 
 	KUNIT_EXPECT_TRUE(test, hvpm_queue_empty(&rig.endpoint->queue));
 	KUNIT_EXPECT_EQ(test, atomic_read(&rig.endpoint->held), 0);
 	KUNIT_EXPECT_EQ(test, fake_free_buffers(rig.to, 1), 2u);
-	KUNIT_EXPECT_EQ(test, atomic64_read(&port->freed), 1ll);
+	KUNIT_EXPECT_EQ(test, atomic64_read(&port->freed), 2ll);
 	/* The port's is the last reference again. */
 	KUNIT_EXPECT_EQ(test, refcount_read(&rig.endpoint->usage), 1u);
 }

@@ -1032,21 +1032,26 @@ static void nonblock_beside_a_wait(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, from->partition.starved);
 }
 
-/* Counts how often whoever waits in a queue is woken. */
+/* Counts how often whoever waits in a queue is woken, and asks again each time. */
 struct wakes {
 	wait_queue_entry_t entry;
+	struct fake_partition *from;
 	unsigned int count;
 };
 
 static int count_wake(wait_queue_entry_t *entry, unsigned int mode, int flags, void *key)
 {
-	container_of(entry, struct wakes, entry)->count++;
+	struct wakes *wakes = container_of(entry, struct wakes, entry);
+
+	wakes->count++;
+	WRITE_ONCE(wakes->from->partition.asked, true);
 	return 0;
 }
 
 static void wakes_begin(struct wakes *wakes, struct fake_partition *from)
 {
 	wakes->count = 0;
+	wakes->from = from;
 	init_waitqueue_func_entry(&wakes->entry, count_wake);
 	add_wait_queue(&from->partition.post_wait, &wakes->entry);
 }
@@ -1085,6 +1090,7 @@ static void one_wake_for_all_connections(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, wakes.count, 1u);
 	KUNIT_EXPECT_EQ(test, other_wakes.count, 0u);
 
+	WRITE_ONCE(from->partition.asked, false);
 	fake_post(from, PORT, 2);
 	host_post(&others);
 	host_post(&post);

@@ -53,13 +53,14 @@ void core_fail_file(bool fail);
 void core_user_range(void *start, size_t size, bool writable);
 /*
  * Until core_change_no_more() each byte of these, CORE_BLOCK_BYTES at most, is another as
- * soon as the module has read it.
+ * soon as the module has read it.  If it copies them, sleeping if it has to, that returns
+ * them as they were just before.
  */
 #define CORE_BLOCK_BYTES	256
 void core_change_when_read(void *start, size_t size);
-void core_change_no_more(void);
-/* Without sleeping nothing of it can be accessed. */
-void core_user_absent(bool absent);
+const uint8_t *core_change_no_more(void);
+/* So many more accesses without sleeping go well, all of them if it is negative. */
+void core_user_accesses(int count);
 
 /* End the address space of a VM, or with -1 of the process that calls. */
 void core_end_mm(int vm);

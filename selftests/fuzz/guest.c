@@ -228,9 +228,11 @@ void op_hypercall(const struct step *step)
 	const struct model_message *newest = world_newest();
 	struct model_partition *from;
 	struct model_call call = {};
-	bool absent = step->fail % 8 == 1;
+	/* To nothing, or the head's first half: with all of it a buffer would be taken. */
+	int accesses = step->fail % 8 == 1 ? step->fail / 8 % 2 : -1;
 	struct world_vcpu *caller;
 	unsigned long allocs;
+	const uint8_t *copied;
 	struct world_vm *in;
 	int vm, vcpu;
 
@@ -251,10 +253,12 @@ void op_hypercall(const struct step *step)
 
 	allocs = core_allocs();
 	change_when_read(vm, call.gpa);
-	core_user_absent(absent);
+	core_user_accesses(accesses);
 	status = core_hypercall(vm, vcpu, call.control, call.gpa);
-	core_user_absent(false);
-	core_change_no_more();
+	core_user_accesses(-1);
+	copied = core_change_no_more();
+	if (copied)
+		memcpy(&call.block, copied, sizeof(call.block));
 	expect("allocations by a post", core_allocs(), allocs);
 
 	from = world_attached(in);
@@ -264,7 +268,7 @@ void op_hypercall(const struct step *step)
 		wanted = kvm_answer(&call);
 	expect("status of a hypercall", status, wanted);
 	world_count_call(status);
-	if (absent || !caller->vp || world_newest() == newest ||
+	if (accesses >= 0 || !caller->vp || world_newest() == newest ||
 	    !model_deliver_at_once(&world.model, from, caller->vp, world_newest())) {
 		world_posted(newest);
 		return;

@@ -135,8 +135,7 @@ int kvm_vcpu_read_guest_page(struct kvm_vcpu *vcpu, gfn_t gfn, void *data,
 	shim_check(offset >= 0 && offset + length <= CORE_PAGE_BYTES);
 	if (kvm_is_error_hva(hva))
 		return -EFAULT;
-	/* A try without sleeping may have come first: what counts is what is read now. */
-	shim_change_back();
+	shim_copies_block();
 	return copy_from_user(data, (u8 *)hva + offset, length) ? -EFAULT : 0;
 }
 

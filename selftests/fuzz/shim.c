@@ -423,7 +423,8 @@ static struct {
 	u8 *start;
 	size_t size;
 	u8 before[CORE_BLOCK_BYTES];
-	bool changed_back;
+	u8 copied[CORE_BLOCK_BYTES];
+	bool copies;
 } changing;
 
 void core_change_when_read(void *start, size_t size)
@@ -431,22 +432,26 @@ void core_change_when_read(void *start, size_t size)
 	shim_check(size && size <= sizeof(changing.before) && !changing.size);
 	changing.start = start;
 	changing.size = size;
-	changing.changed_back = false;
+	changing.copies = false;
 	memcpy(changing.before, start, size);
 }
 
-void shim_change_back(void)
+/* The first copy is the one that counts. */
+void shim_copies_block(void)
 {
-	if (changing.size && !changing.changed_back)
-		memcpy(changing.start, changing.before, changing.size);
-	changing.changed_back = true;
+	if (!changing.size || changing.copies)
+		return;
+	changing.copies = true;
+	memcpy(changing.copied, changing.start, changing.size);
 }
 
-void core_change_no_more(void)
+const uint8_t *core_change_no_more(void)
 {
-	changing.changed_back = false;
-	shim_change_back();
+	if (!changing.size)
+		return NULL;
+	memcpy(changing.start, changing.before, changing.size);
 	changing.size = 0;
+	return changing.copies ? changing.copied : NULL;
 }
 
 /* The only way in which user memory is read. */
@@ -483,11 +488,11 @@ unsigned long copy_from_user(void *to, const void __user *from, size_t size)
 }
 
 static unsigned int pagefaults_off;
-static bool user_absent;
+static int user_accesses = -1;
 
-void core_user_absent(bool absent)
+void core_user_accesses(int count)
 {
-	user_absent = absent;
+	user_accesses = count;
 }
 
 static bool user_open;
@@ -519,8 +524,10 @@ void __uaccess_end(void)
 static unsigned long copy_unsafe(void *to, const void *from, size_t size, size_t can)
 {
 	shim_check(pagefaults_off);
-	if (user_absent || can < size)
+	if (!user_accesses || can < size)
 		return size;
+	if (user_accesses > 0)
+		user_accesses--;
 	read_user(to, from, size);
 	return 0;
 }

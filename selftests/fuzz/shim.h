@@ -15,8 +15,8 @@ int shim_open(const struct file_operations *ops, void *data, int flags);
 void shim_end_mm(struct mm_struct *mm);
 void shim_end_process(void);
 
-/* What was changed when it was read is as before, until it is read again; but once. */
-void shim_change_back(void);
+/* A copy is made of what is in user memory now. */
+void shim_copies_block(void);
 
 /* Bytes from @at on that the VMM of some VM has as its guest's memory. */
 size_t shim_guest_accessible(const u8 *at, bool write);

@@ -28,8 +28,8 @@
  * @b: the second
  * @c: the third, mostly a size
  * @d: a raw word
- * @fail: which allocation fails; most values mean none. With a hypercall: whether its
- *	guest's memory cannot be accessed without sleeping; mostly it can
+ * @fail: which allocation fails; most values mean none. With a hypercall: whether, and
+ *	from which access on, its guest's memory cannot be accessed without sleeping
  * @e: the fourth number
  * @f: the fifth
  * @seed: of a payload

@@ -8,6 +8,7 @@
 /* There is one thread. */
 
 #define ATOMIC_INIT(value)	{ (value) }
+#define ATOMIC64_INIT		ATOMIC_INIT
 
 #define SHIM_ATOMIC(prefix, type, value)				\
 static inline value prefix##_read(const type *v)			\
@@ -38,6 +39,11 @@ static inline void prefix##_sub(value i, type *v)			\
 static inline value prefix##_add_return(value i, type *v)		\
 {									\
 	return v->counter += i;						\
+}									\
+									\
+static inline value prefix##_inc_return(type *v)			\
+{									\
+	return ++v->counter;						\
 }									\
 									\
 static inline bool prefix##_dec_and_test(type *v)			\
