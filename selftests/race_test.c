@@ -694,6 +694,8 @@ static bool run_post(struct hvpm_vp *vp)
 
 /* --- the VMM changes what KVM says of a post in kvm_run --- */
 
+#define CHANGES	3000
+
 /* A block that begins here is not within its page. */
 #define ACROSS	(4096 - 128)
 
@@ -722,7 +724,7 @@ static void kvm_run_changed(struct _test_data_slot *self,
 
 	hvpm_disconnect(self->host, CONNECTION);
 	hvpm_join(self->partition, CONNECTION, self->partition, PORT);
-	race_begin(&race, self, act, SPAN_OF_RUN, 3000, 0);
+	race_begin(&race, self, act, SPAN_OF_RUN, CHANGES, 0);
 	for_each_round(&race) {
 		prepare_post(self->vp);
 		hvpm_vp_fill(self->vp, ACROSS, CONNECTION, TYPE + 1, SIZE);
@@ -739,8 +741,10 @@ static void kvm_run_changed(struct _test_data_slot *self,
 	}
 	race_end(&race);
 	EXPECT_QUEUED(0);
-	EXPECT_LT(0, race.count[0]);
 	EXPECT_LT(0, race.count[1]);
+	/* A moment so short may fall between two of fewer rounds. */
+	if (race.rounds == CHANGES)
+		EXPECT_LT(0, race.count[0]);
 	TH_LOG("%u rounds, changed in %u", race.rounds, race.count[0]);
 }
 
