@@ -451,11 +451,17 @@ static void churn_reset(uint64_t *chance)
 	pthread_mutex_unlock(&ports_lock);
 }
 
+/* What a post under way has left to a worker is freed a moment later. */
 static void check_closed(unsigned int which)
 {
 	struct hv_postmsg_port_stats stats;
+	unsigned int tries;
 
 	sample(which, &stats);
+	for (tries = 0; tries < 30000 && stats.free != stats.buffers; tries++) {
+		nap(1000);
+		sample(which, &stats);
+	}
 	if (stats.queued || stats.free != stats.buffers)
 		fault(FAULT_CLOSED, self, port_number(which),
 		      ledger->ports[port_number(which)].last, 0, stats.queued,
