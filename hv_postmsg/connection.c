@@ -7,6 +7,7 @@
  * the tree is a latched one: of its two copies one is always whole, and the
  * reader retries in the rare case that the copy it walks was changed.
  */
+#include <linux/kcsan-checks.h>
 #include <linux/rbtree_latch.h>
 #include <linux/rculist.h>
 #include <linux/slab.h>
@@ -55,6 +56,26 @@ struct hvpm_connection *hvpm_connection_find(struct hvpm_partition *partition,
 
 	node = latch_tree_find(&id, &partition->connections, &connection_ops);
 	return node ? to_connection(node) : NULL;
+}
+
+/*
+ * The count of a latch, which lookups read meanwhile, is written by a plain store in the
+ * kernel's own header.  KCSAN is told here that it is one word.
+ */
+static void insert(struct hvpm_connection *connection)
+{
+	kcsan_nestable_atomic_begin();
+	latch_tree_insert(&connection->node, &connection->partition->connections,
+			  &connection_ops);
+	kcsan_nestable_atomic_end();
+}
+
+static void erase(struct hvpm_connection *connection)
+{
+	kcsan_nestable_atomic_begin();
+	latch_tree_erase(&connection->node, &connection->partition->connections,
+			 &connection_ops);
+	kcsan_nestable_atomic_end();
 }
 
 /* Enter the port's list, if the port still lives and can take a connection. */
@@ -120,8 +141,7 @@ int hvpm_connection_create(struct hvpm_partition *partition, u32 id,
 	else
 		ret = join_port(connection);
 	if (!ret) {
-		latch_tree_insert(&connection->node, &partition->connections,
-				  &connection_ops);
+		insert(connection);
 		partition->connection_count++;
 	}
 	mutex_unlock(&partition->lock);
@@ -140,8 +160,7 @@ static void drop_connection(struct hvpm_connection *connection)
 
 	lockdep_assert_held(&partition->lock);
 
-	latch_tree_erase(&connection->node, &partition->connections,
-			 &connection_ops);
+	erase(connection);
 	partition->connection_count--;
 	/* Behind the erasure; pairs with the acquire in find_again(). */
 	smp_store_release(&partition->connection_drops,

@@ -12,6 +12,12 @@
 void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
 int kvm_lapic_find_highest_irr(struct kvm_vcpu *vcpu);
 
+/*
+ * What KVM writes with a plain store while others look at it: each a word, any value of
+ * which is right at the moment it is read.  Here KCSAN can be told so.
+ */
+#define KVM_READ_ONCE(word)	data_race(READ_ONCE(word))
+
 /**
  * hvpm_kvm_protected - is memory or state of a VM closed to the host?
  * @kvm: the VM

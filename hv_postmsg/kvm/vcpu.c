@@ -31,8 +31,8 @@ static enum hvpm_status vcpu_state(struct hvpm_vp *vp)
 {
 	struct kvm_vcpu_hv_synic *synic = vp_synic(vp);
 
-	if (READ_ONCE(synic->control) & HV_SYNIC_CONTROL_ENABLE &&
-	    READ_ONCE(synic->msg_page) & HV_SYNIC_SIMP_ENABLE)
+	if (KVM_READ_ONCE(synic->control) & HV_SYNIC_CONTROL_ENABLE &&
+	    KVM_READ_ONCE(synic->msg_page) & HV_SYNIC_SIMP_ENABLE)
 		return HVPM_STATUS_SUCCESS;
 	return HVPM_STATUS_INVALID_SYNIC_STATE;
 }
@@ -65,9 +65,9 @@ static __always_inline u8 __user *page_address_of(struct kvm *kvm, gpa_t page,
 	const struct kvm_memslots *slots =
 		srcu_dereference(kvm->memslots[0], &kvm->srcu);
 
-	/* KVM counts up with a plain store, in slots that are in use already. */
+	/* KVM counts up in slots that are in use already. */
 	if (cache->memslot && cache->gpa == page &&
-	    cache->generation == READ_ONCE(slots->generation))
+	    cache->generation == KVM_READ_ONCE(slots->generation))
 		return (u8 __user *)cache->hva;
 
 	if (kvm_gfn_to_hva_cache_init(kvm, cache, page, PAGE_SIZE)) {
@@ -86,7 +86,7 @@ static __always_inline u8 __user *page_address_of(struct kvm *kvm, gpa_t page,
 static __always_inline u8 __user *slot_address(struct hvpm_vp *vp, unsigned int sint)
 {
 	struct hvpm_vcpu *own = container_of(vp, struct hvpm_vcpu, vp);
-	u64 simp = READ_ONCE(vp_synic(vp)->msg_page);
+	u64 simp = KVM_READ_ONCE(vp_synic(vp)->msg_page);
 	u8 __user *page;
 
 	page = page_address_of(own->vcpu->kvm, simp & PAGE_MASK, &own->slots);
@@ -177,10 +177,10 @@ static bool vcpu_timer_waits(struct hvpm_vp *vp, unsigned int sint)
 
 static bool has_index(const struct kvm_vcpu *vcpu, u32 index)
 {
-	const struct kvm_vcpu_hv *hv_vcpu = READ_ONCE(vcpu->arch.hyperv);
+	const struct kvm_vcpu_hv *hv_vcpu = KVM_READ_ONCE(vcpu->arch.hyperv);
 
 	/* Until KVM keeps a VP index, it is the vCPU's own. */
-	return index == (hv_vcpu ? READ_ONCE(hv_vcpu->vp_index) :
+	return index == (hv_vcpu ? KVM_READ_ONCE(hv_vcpu->vp_index) :
 				   vcpu->vcpu_idx);
 }
 
@@ -303,11 +303,11 @@ static const struct hvpm_vp_ops vcpu_ops = {
  */
 int hvpm_vcpu_add(struct hvpm_vm *vm, struct kvm_vcpu *vcpu)
 {
-	struct kvm_vcpu_hv *hv_vcpu = READ_ONCE(vcpu->arch.hyperv);
+	struct kvm_vcpu_hv *hv_vcpu = KVM_READ_ONCE(vcpu->arch.hyperv);
 	struct hvpm_vcpu *new;
 	int ret;
 
-	if (!hv_vcpu || !READ_ONCE(hv_vcpu->synic.active))
+	if (!hv_vcpu || !KVM_READ_ONCE(hv_vcpu->synic.active))
 		return 0;
 	/* It may have become so since it was attached, before its first vCPU. */
 	if (hvpm_vm_encrypted(vcpu->kvm))

@@ -152,7 +152,7 @@ bool hvpm_vm_encrypted(struct kvm *kvm)
 static int check_vm(struct kvm *kvm)
 {
 	/* KVM raises a SINT's interrupt in a local APIC of its own only. */
-	if (READ_ONCE(kvm->arch.irqchip_mode) == KVM_IRQCHIP_NONE)
+	if (KVM_READ_ONCE(kvm->arch.irqchip_mode) == KVM_IRQCHIP_NONE)
 		return -EOPNOTSUPP;
 	/* Pairs with the write barrier where KVM sets the mode. */
 	smp_rmb();
