@@ -538,27 +538,49 @@ TEST_F(endpoint, two_readers)
 	check_account(_metadata, self->receiver, 2, 2, 0);
 }
 
+static const char content[4096];
+
+/* Of words 0 and 1 a reader has the first in its hands; its buffer is not there. */
+static int put_reader_to_sleep(struct __test_metadata *_metadata,
+			       struct _test_data_endpoint *self, struct waiter *asleep)
+{
+	int faults;
+
+	memset(asleep, 0, sizeof(*asleep));
+	asleep->what = WAIT_READ_TO;
+	asleep->fd = self->endpoint;
+	asleep->to = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, asleep->to);
+	faults = absent_page(asleep->to);
+	ASSERT_LE(0, faults);
+
+	post_words(_metadata, self->sender, 1, 0, 1);
+	start_waiter(_metadata, asleep);
+	ASSERT_TRUE(absent_page_touched(faults));
+	return faults;
+}
+
+static void wake_reader(struct __test_metadata *_metadata, struct waiter *asleep, int faults)
+{
+	ASSERT_EQ(0, absent_page_provide(faults, asleep->to, content));
+	EXPECT_EQ(256, end_waiter(_metadata, asleep));
+	EXPECT_EQ(0, word_of(asleep->to));
+	close(faults);
+	munmap(asleep->to, sizeof(content));
+}
+
 /*
  * One whose buffer is not there sleeps with a message in its hands, which comes before
  * those that others would read: they wait for it, or are told to.
  */
 TEST_F(endpoint, reader_asleep_in_a_page_fault)
 {
-	struct waiter asleep = { .what = WAIT_READ_TO, .fd = self->endpoint };
-	struct waiter reader;
 	struct hv_postmsg_message message;
-	static const char content[4096];
+	struct waiter asleep, reader;
 	int faults;
 
-	asleep.to = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, asleep.to);
-	faults = absent_page(asleep.to);
-	ASSERT_LE(0, faults);
-
-	post_words(_metadata, self->sender, 1, 0, 1);
-	start_waiter(_metadata, &asleep);
-	ASSERT_TRUE(absent_page_touched(faults));
+	faults = put_reader_to_sleep(_metadata, self, &asleep);
 	plain_nonblock(self->endpoint, true);
 	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
 	plain_nonblock(self->endpoint, false);
@@ -567,13 +589,9 @@ TEST_F(endpoint, reader_asleep_in_a_page_fault)
 	/* It is nothing to those who post. */
 	post_words(_metadata, self->sender, 1, 2, 2);
 
-	ASSERT_EQ(0, absent_page_provide(faults, asleep.to, content));
-	EXPECT_EQ(256, end_waiter(_metadata, &asleep));
-	EXPECT_EQ(0, word_of(asleep.to));
+	wake_reader(_metadata, &asleep, faults);
 	expect_words(_metadata, self->endpoint, 1, 2);
 	check_account(_metadata, self->receiver, 3, 3, 0);
-	close(faults);
-	munmap(asleep.to, sizeof(content));
 }
 
 /* --- several ports, limits --- */
@@ -710,32 +728,21 @@ TEST_F(endpoint, greatest_depth)
  */
 TEST_F(endpoint, event_behind_a_reader_asleep)
 {
-	struct waiter asleep = { .what = WAIT_READ_TO, .fd = self->endpoint };
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	const int epoll = epoll_create1(EPOLL_CLOEXEC);
 	struct hv_postmsg_message message;
-	static const char content[4096];
+	struct waiter asleep;
 	int faults;
 
-	asleep.to = mmap(NULL, sizeof(content), PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, asleep.to);
-	faults = absent_page(asleep.to);
-	ASSERT_LE(0, faults);
 	ASSERT_LE(0, epoll);
-
-	post_words(_metadata, self->sender, 1, 0, 1);
-	start_waiter(_metadata, &asleep);
-	ASSERT_TRUE(absent_page_touched(faults));
+	faults = put_reader_to_sleep(_metadata, self, &asleep);
 	plain_nonblock(self->endpoint, true);
 	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->endpoint, &event));
 	ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
 	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
 	EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 100));
 
-	ASSERT_EQ(0, absent_page_provide(faults, asleep.to, content));
-	EXPECT_EQ(256, end_waiter(_metadata, &asleep));
-	EXPECT_EQ(0, word_of(asleep.to));
+	wake_reader(_metadata, &asleep, faults);
 	EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 10000));
 	expect_words(_metadata, self->endpoint, 1, 1);
 	check_account(_metadata, self->receiver, 2, 2, 0);
@@ -747,8 +754,6 @@ TEST_F(endpoint, event_behind_a_reader_asleep)
 	expect_words(_metadata, self->endpoint, 3, 3);
 	plain_nonblock(self->endpoint, false);
 	close(epoll);
-	close(faults);
-	munmap(asleep.to, sizeof(content));
 }
 
 /* --- what frees messages and what does not --- */
