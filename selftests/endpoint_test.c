@@ -756,6 +756,31 @@ TEST_F(endpoint, event_behind_a_reader_asleep)
 	close(epoll);
 }
 
+/* The same where the last port has gone meanwhile: what there is to tell is the end. */
+TEST_F(endpoint, end_behind_a_reader_asleep)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	const int epoll = epoll_create1(EPOLL_CLOEXEC);
+	struct hv_postmsg_message message;
+	struct waiter asleep;
+	int faults;
+
+	ASSERT_LE(0, epoll);
+	faults = put_reader_to_sleep(_metadata, self, &asleep);
+	plain_nonblock(self->endpoint, true);
+	ASSERT_EQ(0, plain_delete_port(self->receiver, 1));
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->endpoint, &event));
+	ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+	EXPECT_EQ(-EAGAIN, plain_read(self->endpoint, &message));
+	EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 100));
+
+	wake_reader(_metadata, &asleep, faults);
+	EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 10000));
+	EXPECT_EQ(0, plain_read(self->endpoint, &message));
+	plain_nonblock(self->endpoint, false);
+	close(epoll);
+}
+
 /* --- what frees messages and what does not --- */
 
 static long times_slept(void)
