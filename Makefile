@@ -9,7 +9,7 @@
 #                     KERNEL=6.1-debug|6.12-debug|6.1-kcsan|6.12-kcsan
 #   make demo [KERNEL=...]
 #   make check        all that is to pass before a change lands, an hour or more
-#   make check-full   that, and what takes hours
+#   make check-full   that, and what takes hours; check-long only what takes hours
 #   make kunit KERNEL=... | selftests KERNEL=... [TESTS=...] | vmbus KERNEL=... |
 #        lint
 #   make breaks KERNEL=... [BREAKS="WORD..."]
@@ -162,12 +162,15 @@ coverage: setup-kunit setup-tests-$(KERNEL)-debug
 fuzz: setup-fuzz build/linux-6.12/.extracted
 	@RUNS=$(RUNS) SEED=$(SEED) selftests/fuzz/run
 
-.PHONY: check check-full
+.PHONY: check check-full check-long
 check: setup-all
 	@selftests/check
 
 check-full: setup-all
 	@selftests/check --full
+
+check-long: setup-all
+	@selftests/check --long
 
 # --- install: by hand, or by DKMS.  DESTDIR= stages into another root. ---
 
