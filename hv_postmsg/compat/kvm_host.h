@@ -7,6 +7,17 @@
 #define _HV_POSTMSG_COMPAT_KVM_HOST_H
 
 #include <linux/kvm_host.h>
+#include <linux/version.h>
+
+/*
+ * Earlier ones reset a vCPU without KVM's SRCU (KVM_GET_MP_STATE, before 6.1.135 and
+ * 6.12.24), and take a hypercall of L2 for one of L1's (6.12 before 6.12.86).
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 159) ||			\
+	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) &&		\
+	 LINUX_VERSION_CODE < KERNEL_VERSION(6, 12, 86))
+#error "Linux 6.1.159 or 6.12.86, or later ones of these series, are needed"
+#endif
 
 /* arch/x86/kvm/lapic.h, the same in 6.1 and 6.12 */
 void kvm_apic_send_ipi(struct kvm_lapic *apic, u32 icr_low, u32 icr_high);
