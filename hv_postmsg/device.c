@@ -465,6 +465,9 @@ static int partition_release(struct inode *inode, struct file *file)
 {
 	struct hvpm_partition *partition = file->private_data;
 
+	/* The file was made, and the partition could not be. */
+	if (!partition)
+		return 0;
 	hvpm_partition_shutdown(partition);
 	/* So that its peers' ports can be connected to anew behind close(). */
 	hvpm_connection_delete_all(partition);
@@ -504,6 +507,14 @@ static long device_info(void __user *user)
 	return copy_back(user, &arg, sizeof(arg));
 }
 
+static struct hvpm_partition *
+make_partition(const struct hv_postmsg_create_partition *arg)
+{
+	if (arg->flags & HV_POSTMSG_PARTITION_HOST)
+		return hvpm_host_create();
+	return hvpm_vm_attach(arg->vm_fd, arg->flags);
+}
+
 static long device_create_partition(void __user *user)
 {
 	const u32 vm_flags = HV_POSTMSG_PARTITION_ENFORCE_PRIVILEGE |
@@ -511,7 +522,8 @@ static long device_create_partition(void __user *user)
 			     HV_POSTMSG_PARTITION_PASS_UNKNOWN;
 	struct hv_postmsg_create_partition arg;
 	struct hvpm_partition *partition;
-	int ret;
+	struct file *file;
+	int fd, ret;
 
 	ret = copy_arg(&arg, sizeof(arg), user,
 		       HV_POSTMSG_PARTITION_HOST | vm_flags);
@@ -519,23 +531,33 @@ static long device_create_partition(void __user *user)
 		return ret;
 	if (arg.reserved)
 		return -EINVAL;
+	if (arg.flags & HV_POSTMSG_PARTITION_HOST &&
+	    (arg.flags & vm_flags || arg.vm_fd != -1))
+		return -EINVAL;
 
-	if (arg.flags & HV_POSTMSG_PARTITION_HOST) {
-		if (arg.flags & vm_flags || arg.vm_fd != -1)
-			return -EINVAL;
-		partition = hvpm_host_create();
-	} else {
-		partition = hvpm_vm_attach(arg.vm_fd, arg.flags);
+	/* First: a VM's guest is answered as soon as there is a partition. */
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	file = anon_inode_getfile("[hv_postmsg-partition]", &partition_fops,
+				  NULL, O_RDWR);
+	if (IS_ERR(file)) {
+		ret = PTR_ERR(file);
+		goto out_fd;
 	}
-	if (IS_ERR(partition))
-		return PTR_ERR(partition);
+	partition = make_partition(&arg);
+	if (IS_ERR(partition)) {
+		ret = PTR_ERR(partition);
+		goto out_file;
+	}
+	file->private_data = partition;
+	fd_install(fd, file);
+	return fd;
 
-	ret = anon_inode_getfd("[hv_postmsg-partition]", &partition_fops,
-			       partition, O_RDWR | O_CLOEXEC);
-	if (ret < 0) {
-		hvpm_partition_shutdown(partition);
-		hvpm_partition_put(partition);
-	}
+out_file:
+	fput(file);
+out_fd:
+	put_unused_fd(fd);
 	return ret;
 }
 

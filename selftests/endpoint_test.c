@@ -783,14 +783,6 @@ TEST_F(endpoint, end_behind_a_reader_asleep)
 
 /* --- what frees messages and what does not --- */
 
-static long times_slept(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_THREAD, &usage);
-	return usage.ru_nvcsw;
-}
-
 /*
  * The last to close an endpoint may be a stranger whom it was sent to: it does not sleep,
  * however many there are, not even until those who post have noticed.
@@ -808,10 +800,10 @@ TEST_F(endpoint, close_does_not_wait)
 		ASSERT_EQ(0, plain_link(self->sender, 10 + i, self->receiver, 10 + i));
 		post_words(_metadata, self->sender, 10 + i, 0, 0);
 	}
-	slept = times_slept();
+	slept = plain_times_slept();
 	for (i = 0; i < 50; i++)
 		close(endpoint[i]);
-	EXPECT_GT(5, times_slept() - slept);
+	EXPECT_GT(5, plain_times_slept() - slept);
 	for (i = 0; i < 50; i++)
 		EXPECT_EQ(HV_STATUS_INVALID_PORT_ID,
 			  plain_post_word(self->sender, 10 + i, 1));

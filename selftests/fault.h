@@ -104,7 +104,8 @@ static inline void read_sites(void)
 			   site->failure, site->callee, site->source,
 			   site->exempt) != 7)
 			break;
-		if (strcmp(site->failure, "some") && strcmp(site->failure, "-14"))
+		if (strcmp(site->failure, "some") && strcmp(site->failure, "none") &&
+		    strcmp(site->failure, "-14"))
 			faults->memory |= 1ULL << faults->nr_sites;
 		faults->nr_sites++;
 	}
@@ -243,9 +244,9 @@ static inline bool disarm(void)
 
 /*
  * From here on all that this thread asks of slab caches, behind the first @given
- * bytes, or of pages, or of both, is refused.
+ * bytes, or of pages, behind the first @given, or of both, is refused.
  */
-static inline void __refuse(bool slabs, unsigned int given, bool pages)
+static inline void __refuse(bool slabs, bool pages, unsigned int given)
 {
 	static int make_it_fail = -1;
 	char text[16];
@@ -258,6 +259,7 @@ static inline void __refuse(bool slabs, unsigned int given, bool pages)
 
 	snprintf(text, sizeof(text), "%u", given);
 	write_file(DEBUGFS "failslab/space", text);
+	write_file(DEBUGFS "fail_page_alloc/space", text);
 	write_file(DEBUGFS "failslab/probability", slabs ? "100" : "0");
 	write_file(DEBUGFS "fail_page_alloc/probability", pages ? "100" : "0");
 	if (slabs || pages)
@@ -267,22 +269,22 @@ static inline void __refuse(bool slabs, unsigned int given, bool pages)
 
 static inline void refuse_memory(void)
 {
-	__refuse(true, 0, true);
+	__refuse(true, true, 0);
 }
 
 static inline void refuse_slabs(unsigned int given)
 {
-	__refuse(true, given, false);
+	__refuse(true, false, given);
 }
 
-static inline void refuse_pages(void)
+static inline void refuse_pages(unsigned int given)
 {
-	__refuse(false, 0, true);
+	__refuse(false, true, given);
 }
 
 static inline void refuse_nothing(void)
 {
-	__refuse(false, 0, false);
+	__refuse(false, false, 0);
 }
 
 /* What all of that opens is not among the files that a call leaves behind. */

@@ -1010,7 +1010,7 @@ TEST_F(file, no_memory_for_counters)
 	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &param));
 	for (made = 0; made < ARRAY_SIZE(fds) && !(failed & counters); made++) {
 		failed_sites();
-		refuse_pages();
+		refuse_pages(0);
 		ret = __hvpm_create_partition(-1, HV_POSTMSG_PARTITION_HOST);
 		error = errno;
 		refuse_nothing();
@@ -1033,6 +1033,7 @@ TEST_F(file, no_memory_for_counters)
 
 /* More bytes than a call asks for, and the least by which two requests differ. */
 #define MANY_BYTES	65536
+#define MANY_PAGES	64
 #define STEP		32
 
 /*
@@ -1070,6 +1071,37 @@ TEST(no_memory_for_a_tree_of_vps)
 	}
 	EXPECT_EQ(tree, seen & tree);
 	vm->partition = ret;
+	hvpm_vm_free(vm);
+}
+
+/*
+ * Nor is there memory for the partition itself, which is large: it is asked for where a
+ * slab's is refused, once there is a file.  That may need pages of its own.
+ */
+TEST(no_memory_for_a_vm)
+{
+	const sites_t large = sites_of("", "hvpm_vm_attach@kvm/vm.c");
+	struct hvpm_vm *vm = hvpm_vm_create(1, NULL);
+	unsigned int users, given;
+	sites_t failed = 0;
+	int ret, error;
+
+	hvpm_device();
+	users = module_users();
+	failed_sites();
+	for (given = 0; !(failed & large); given++) {
+		ASSERT_GT(MANY_PAGES, given);
+		refuse_pages(given);
+		ret = __hvpm_create_partition(vm->vm->fd, 0);
+		error = errno;
+		refuse_nothing();
+		ASSERT_GT(0, ret);
+		failed = failed_sites();
+		check_error("create", given, error, failed, false);
+		EXPECT_EQ(users, module_users());
+	}
+	EXPECT_EQ(large, failed);
+	hvpm_vm_attach(vm, 0);
 	hvpm_vm_free(vm);
 }
 

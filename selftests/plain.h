@@ -361,6 +361,15 @@ static inline unsigned int plain_not_shut_down(int partition, int port_fd)
 	return 0;
 }
 
+/* How often this thread gave its CPU away of its own accord. */
+static inline long plain_times_slept(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
 static inline void plain_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

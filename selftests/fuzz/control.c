@@ -165,6 +165,12 @@ static void prepare_call(struct call *call, const struct step *step,
 	call->wanted = head_errno(user, size, flags);
 }
 
+/* Is there no descriptor left? */
+static bool no_file(const struct step *step)
+{
+	return step->fail >= 0xfc;
+}
+
 static void make_call(struct call *call, const struct step *step, int fd,
 		      unsigned int cmd)
 {
@@ -173,7 +179,7 @@ static void make_call(struct call *call, const struct step *step, int fd,
 	give_user(user);
 	core_fail_alloc(step->fail >= 0xf0 && step->fail < 0xfc ?
 			step->fail - 0xef : 0);
-	core_fail_file(step->fail >= 0xfc);
+	core_fail_file(no_file(step));
 	call->ret = core_ioctl(fd, cmd, user->memory);
 	core_fail_file(false);
 	world_count_ioctl(ioctl_name(cmd), call->ret);
@@ -184,7 +190,7 @@ static bool makes_file(struct call *call, const struct step *step)
 {
 	if (call->wanted)
 		return false;
-	if (step->fail >= 0xfc) {
+	if (no_file(step)) {
 		call->wanted = -EMFILE;
 		return false;
 	}
@@ -308,7 +314,7 @@ attach(struct world_vm *vm, const struct hv_postmsg_create_partition *seen)
 	return partition;
 }
 
-/* There was no memory, or no file: there may have been a partition before. */
+/* There was no memory for its VPs: there was a partition before. */
 static void failed_late(struct model_partition *partition)
 {
 	world_shutdown(partition);
@@ -341,11 +347,14 @@ void op_create_partition(const struct step *step)
 	make_call(&call, step, CORE_DEVICE, HV_POSTMSG_CREATE_PARTITION);
 	world_end_sleep(&sleeper);
 
-	if (!call.wanted && seen->reserved)
+	if (!call.wanted && (seen->reserved ||
+			     (seen->flags & HV_POSTMSG_PARTITION_HOST &&
+			      (seen->flags & 0xe || seen->vm_fd != -1))))
 		call.wanted = -EINVAL;
+	/* Before there is a partition. */
+	if (!call.wanted && no_file(step))
+		call.wanted = -EMFILE;
 	if (!call.wanted && seen->flags & HV_POSTMSG_PARTITION_HOST) {
-		if (seen->flags & 0xe || seen->vm_fd != -1)
-			call.wanted = -EINVAL;
 		if (goes_on(&call))
 			partition = model_new_partition(&world.model, true, 0);
 	} else if (!call.wanted) {
@@ -362,8 +371,6 @@ void op_create_partition(const struct step *step)
 		world.file[call.ret] = (struct world_file){
 			.kind = FILE_PARTITION, .partition = partition,
 		};
-	else if (partition)
-		failed_late(partition);
 	finish_call(&call, "CREATE_PARTITION");
 }
 

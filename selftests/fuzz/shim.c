@@ -590,23 +590,53 @@ void core_fail_file(bool fail)
 	fail_file = fail;
 }
 
-int shim_open(const struct file_operations *ops, void *data, int flags)
+/* Holds the place of a number that has no file yet. */
+static struct file reserved;
+
+int get_unused_fd_flags(unsigned int flags)
 {
-	struct file *file;
 	int fd;
 
 	for (fd = CORE_DEVICE + 1; fd < FILES && files[fd]; fd++)
 		;
 	if (fail_file || fd == FILES)
 		return -EMFILE;
-	file = calloc(1, sizeof(*file));
+	files[fd] = &reserved;
+	return fd;
+}
+
+void put_unused_fd(unsigned int fd)
+{
+	shim_check(files[fd] == &reserved);
+	files[fd] = NULL;
+}
+
+void fd_install(unsigned int fd, struct file *file)
+{
+	shim_check(files[fd] == &reserved);
+	files[fd] = file;
+}
+
+struct file *anon_inode_getfile(const char *name, const struct file_operations *ops,
+				void *data, int flags)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
 	shim_check(file);
 	file->f_op = ops;
 	file->private_data = data;
 	file->f_flags = flags & O_NONBLOCK;
 	file->count = 1;
 	open_files++;
-	files[fd] = file;
+	return file;
+}
+
+int shim_open(const struct file_operations *ops, void *data, int flags)
+{
+	const int fd = get_unused_fd_flags(0);
+
+	if (fd >= 0)
+		fd_install(fd, anon_inode_getfile(NULL, ops, data, flags));
 	return fd;
 }
 
@@ -619,7 +649,7 @@ int anon_inode_getfd(const char *name, const struct file_operations *ops,
 
 struct file *fget(unsigned int fd)
 {
-	if (fd >= FILES || !files[fd])
+	if (fd >= FILES || !files[fd] || files[fd] == &reserved)
 		return NULL;
 	return get_file(files[fd]);
 }

@@ -26,7 +26,7 @@
  * @probe: the probe, registered while the module is there
  * @symbol: "module:function"
  * @where: the register: "ax" or "cx"
- * @failure: "null", "some" or a negative errno
+ * @failure: "null", "some", "none" or a negative errno
  * @errno: the latter
  */
 struct site {

@@ -6,5 +6,7 @@
 
 int anon_inode_getfd(const char *name, const struct file_operations *ops,
 		     void *data, int flags);
+struct file *anon_inode_getfile(const char *name, const struct file_operations *ops,
+				void *data, int flags);
 
 #endif /* _FUZZ_LINUX_ANON_INODES_H */

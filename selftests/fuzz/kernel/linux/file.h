@@ -6,6 +6,9 @@
 
 struct file *fget(unsigned int fd);
 void fput(struct file *file);
+int get_unused_fd_flags(unsigned int flags);
+void put_unused_fd(unsigned int fd);
+void fd_install(unsigned int fd, struct file *file);
 
 static inline struct file *get_file(struct file *file)
 {
