@@ -11,7 +11,7 @@
 #include <linux/rculist.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
+#include <linux/uio.h>
 
 #include "endpoint.h"
 #include "limits.h"
@@ -310,19 +310,22 @@ static void return_message(struct hvpm_endpoint *endpoint,
 /* Messages read in one go before others are told that there is room. */
 #define WAKE_EVERY	64
 
-static ssize_t read_messages(struct hvpm_endpoint *endpoint, char __user *to,
-			     size_t count)
+static ssize_t read_messages(struct hvpm_endpoint *endpoint,
+			     struct iov_iter *to)
 {
 	const size_t size = sizeof(struct hv_postmsg_message);
 	struct hvpm_buffer *buffer;
 	unsigned int taken = 0;
 	ssize_t done = 0;
+	size_t copied;
 
-	while (count - done >= size) {
+	while (iov_iter_count(to) >= size) {
 		buffer = next_message(endpoint);
 		if (!buffer)
 			break;
-		if (copy_to_user(to + done, &buffer->message, size)) {
+		copied = copy_to_iter(&buffer->message, size, to);
+		if (copied != size) {
+			iov_iter_revert(to, copied);
 			return_message(endpoint, buffer);
 			if (!done)
 				done = -EFAULT;
@@ -373,18 +376,17 @@ static void unlock_reader(struct hvpm_endpoint *endpoint)
 		wake_readers(endpoint);
 }
 
-static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
-			     loff_t *pos)
+/* For a readv() as well: what it has taken already must not wait for more. */
+static ssize_t endpoint_read(struct kiocb *iocb, struct iov_iter *to)
 {
+	struct file *file = iocb->ki_filp;
 	struct hvpm_endpoint *endpoint = file->private_data;
 	bool nonblock = READ_ONCE(file->f_flags) & O_NONBLOCK;
 	ssize_t done;
 	int ret;
 
-	if (count < sizeof(struct hv_postmsg_message))
+	if (iov_iter_count(to) < sizeof(struct hv_postmsg_message))
 		return -EINVAL;
-	/* The count of bytes read is a multiple of a message and no error. */
-	count = min_t(size_t, count, INT_MAX & PAGE_MASK);
 
 	for (;;) {
 		bool last = hung_up(endpoint);
@@ -392,7 +394,7 @@ static ssize_t endpoint_read(struct file *file, char __user *to, size_t count,
 		ret = lock_reader(endpoint, nonblock);
 		if (ret)
 			return ret;
-		done = read_messages(endpoint, to, count);
+		done = read_messages(endpoint, to);
 		unlock_reader(endpoint);
 		if (done)
 			return done;
@@ -436,7 +438,7 @@ static int endpoint_release(struct inode *inode, struct file *file)
 
 static const struct file_operations endpoint_fops = {
 	.owner = THIS_MODULE,
-	.read = endpoint_read,
+	.read_iter = endpoint_read,
 	.poll = endpoint_poll,
 	.release = endpoint_release,
 	.llseek = noop_llseek,

@@ -72,10 +72,21 @@ static struct hv_postmsg_message __user *user_memory(size_t size)
 	return IS_ERR_VALUE(address) ? NULL : (void __user *)address;
 }
 
+static ssize_t read_with(struct rig *rig, unsigned int flags, void __user *to,
+			 size_t count)
+{
+	struct iov_iter iter;
+	struct kiocb iocb;
+
+	rig->file->f_flags = flags;
+	init_sync_kiocb(&iocb, rig->file);
+	iov_iter_ubuf(&iter, ITER_DEST, to, count);
+	return endpoint_read(&iocb, &iter);
+}
+
 static ssize_t read_nonblock(struct rig *rig, void __user *to, size_t count)
 {
-	rig->file->f_flags = O_NONBLOCK;
-	return endpoint_read(rig->file, to, count, NULL);
+	return read_with(rig, O_NONBLOCK, to, count);
 }
 
 /* Read one message into the kernel. */
@@ -485,9 +496,7 @@ static void read_blocking(void *arg)
 	reader->ret = -ENOMEM;
 	if (!user)
 		return;
-	reader->rig->file->f_flags = 0;
-	reader->ret = endpoint_read(reader->rig->file, (void __user *)user,
-				    MESSAGE, NULL);
+	reader->ret = read_with(reader->rig, 0, user, MESSAGE);
 	if (reader->ret > 0 && !copy_from_user(&message, user, MESSAGE))
 		reader->value = fake_value(&message);
 }
@@ -733,8 +742,7 @@ static void read_under_posts(struct kunit *test)
 	end = jiffies + FAKE_LONG_TIMEOUT;
 	/* Blocking: a lost wake-up would show as a hang. */
 	while (received < 10000 && time_before(jiffies, end)) {
-		if (endpoint_read(rig.file, (void __user *)user, MESSAGE,
-				  NULL) != MESSAGE ||
+		if (read_with(&rig, 0, user, MESSAGE) != MESSAGE ||
 		    copy_from_user(&message, user, MESSAGE))
 			break;
 		if (fake_value(&message) != ++received ||

@@ -4,12 +4,20 @@
  * accounting, and the end of those who take part.
  */
 #include <sys/epoll.h>
-#include <sys/resource.h>
+#include <sys/uio.h>
 
 #include "patience.h"
 #include "kselftest_harness.h"
 #include "absent_page.h"
 #include "plain.h"
+
+static __u64 word_of(const struct hv_postmsg_message *message)
+{
+	__u64 word;
+
+	memcpy(&word, message->payload, sizeof(word));
+	return word;
+}
 
 /*
  * A receiver with an endpoint that port 1 feeds, and a sender with connection 1
@@ -224,6 +232,27 @@ TEST_F(endpoint, read_whole_messages_only)
 		EXPECT_EQ(0xcc, buffer[i]);
 	check_account(_metadata, self->receiver, 2, 1, 0);
 	expect_words(_metadata, self->endpoint, 2, 2);
+}
+
+/* A message may go to pieces of memory; those that are there do not wait for others. */
+TEST_F(endpoint, readv)
+{
+	struct hv_postmsg_message first = { 0 }, second = { 0 };
+	const struct iovec pieces[] = {
+		{ &first, 16 }, { first.payload, 240 }, { &second, sizeof(second) },
+	};
+
+	post_words(_metadata, self->sender, 1, 1, 1);
+	EXPECT_EQ(256, readv(self->endpoint, pieces, 3));
+	EXPECT_EQ(1, word_of(&first));
+	check_account(_metadata, self->receiver, 1, 1, 0);
+	post_words(_metadata, self->sender, 1, 2, 4);
+	EXPECT_EQ(512, readv(self->endpoint, pieces, 3));
+	EXPECT_EQ(2, word_of(&first));
+	EXPECT_EQ(3, word_of(&second));
+	EXPECT_EQ(-1, readv(self->endpoint, pieces, 1));
+	EXPECT_EQ(EINVAL, errno);
+	expect_words(_metadata, self->endpoint, 4, 4);
 }
 
 /* A message that cannot be copied out stays, in its place. */
@@ -445,14 +474,6 @@ static int interrupt_waiter(struct __test_metadata *_metadata, struct waiter *wa
 		plain_sleep_ms(20);
 	}
 	return end_waiter(_metadata, waiter);
-}
-
-static __u64 word_of(const struct hv_postmsg_message *message)
-{
-	__u64 word;
-
-	memcpy(&word, message->payload, sizeof(word));
-	return word;
 }
 
 TEST_F(endpoint, reader_woken_by_post)

@@ -21,7 +21,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/srcu.h>
-#include <linux/uaccess.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -703,11 +703,13 @@ long core_ioctl(int fd, unsigned int cmd, void *arg)
 long core_read(int fd, void *to, size_t count)
 {
 	struct file *file = fget(fd);
-	loff_t pos = 0;
+	struct kiocb iocb = { .ki_filp = file };
+	struct iov_iter iter = { .to = to, .count = count };
 	long ret;
 
-	shim_check(file && file->f_op->read);
-	ret = file->f_op->read(file, to, count, &pos);
+	shim_check(file && file->f_op->read_iter);
+	ret = file->f_op->read_iter(&iocb, &iter);
+	shim_check(iter.count == count - (ret < 0 ? 0 : ret));
 	fput(file);
 	return ret;
 }

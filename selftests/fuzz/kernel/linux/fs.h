@@ -20,10 +20,15 @@ struct file {
 	unsigned int count;
 };
 
+struct kiocb {
+	struct file *ki_filp;
+};
+
+struct iov_iter;
+
 struct file_operations {
 	struct module *owner;
-	ssize_t (*read)(struct file *file, char __user *to, size_t count,
-			loff_t *pos);
+	ssize_t (*read_iter)(struct kiocb *iocb, struct iov_iter *to);
 	long (*unlocked_ioctl)(struct file *file, unsigned int cmd,
 			       unsigned long arg);
 	long (*compat_ioctl)(struct file *file, unsigned int cmd,
