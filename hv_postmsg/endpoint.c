@@ -158,6 +158,19 @@ void hvpm_endpoint_close(struct hvpm_endpoint *endpoint)
 }
 
 /**
+ * hvpm_endpoint_hang_up - tell all who wait that no message will come
+ * @endpoint: the endpoint, whose last port has gone or whose owner is dead
+ *
+ * Also each of those of whom a message would wake only one (EPOLLEXCLUSIVE).
+ *
+ * Context: any; does not sleep.
+ */
+void hvpm_endpoint_hang_up(struct hvpm_endpoint *endpoint)
+{
+	wake_up_interruptible_all(&endpoint->wait);
+}
+
+/**
  * hvpm_endpoint_add_port - let a port feed the endpoint
  * @endpoint: the endpoint
  * @port: a port whose target it is
@@ -187,7 +200,7 @@ void hvpm_endpoint_remove_port(struct hvpm_endpoint *endpoint,
 
 	list_del_rcu(&port->feeder);
 	if (list_empty(&endpoint->ports))
-		wake_up_interruptible_poll(&endpoint->wait, EPOLLHUP);
+		hvpm_endpoint_hang_up(endpoint);
 }
 
 /**

@@ -66,6 +66,7 @@ void hvpm_endpoint_put(struct hvpm_endpoint *endpoint);
 struct hvpm_endpoint *hvpm_endpoint_from_file(struct file *file);
 int hvpm_endpoint_open_fd(struct hvpm_endpoint *endpoint);
 
+void hvpm_endpoint_hang_up(struct hvpm_endpoint *endpoint);
 void hvpm_endpoint_add_port(struct hvpm_endpoint *endpoint,
 			    struct hvpm_port *port);
 void hvpm_endpoint_remove_port(struct hvpm_endpoint *endpoint,

@@ -154,9 +154,9 @@ void hvpm_partition_shutdown(struct hvpm_partition *partition)
 	for (node = rb_first(&partition->ports); node; node = rb_next(node))
 		hvpm_port_kill(rb_entry(node, struct hvpm_port, node));
 	list_for_each_entry(endpoint, &partition->endpoints, node)
-		wake_up_interruptible_poll(&endpoint->wait, EPOLLHUP);
-	hvpm_partition_wake_posters(partition);
-	wake_up_interruptible_poll(&partition->post_wait, EPOLLERR | EPOLLHUP);
+		hvpm_endpoint_hang_up(endpoint);
+	/* Who polls as well as who posts. */
+	wake_up_interruptible_all(&partition->post_wait);
 	/*
 	 * Under the lock: whoever finds the partition dead may drop the last other
 	 * reference, and then even unload the module, which waits for the worker,

@@ -373,6 +373,7 @@ enum wait_for {
 	WAIT_READ,
 	WAIT_READ_TO,
 	WAIT_POLL,
+	WAIT_EPOLL,
 	WAIT_POST,
 };
 
@@ -405,6 +406,9 @@ static void *waiter_thread(void *argument)
 		break;
 	case WAIT_POLL:
 		result = plain_poll(waiter->fd, waiter->events, -1);
+		break;
+	case WAIT_EPOLL:
+		result = epoll_wait(waiter->fd, &(struct epoll_event){ 0 }, 1, -1);
 		break;
 	default:
 		result = plain_post(waiter->fd, 0, waiter->connection_id, 1,
@@ -1305,6 +1309,74 @@ TEST_F(endpoint, post_waits_until_sender_dies)
 	expect_words(_metadata, self->endpoint, 1, 16);
 	expect_empty(_metadata, self->endpoint);
 	EXPECT_EQ(0, plain_link(self->sender, 1, self->receiver, 1));
+}
+
+/* Two epolls with a file each; one event wakes but one of them, and only the first is waited on. */
+struct two_epolls {
+	int first, second;
+	struct waiter waiter;
+};
+
+static void start_epolls(struct __test_metadata *_metadata, struct two_epolls *epolls, int fd,
+			 __u32 events)
+{
+	struct epoll_event event = { .events = events | EPOLLEXCLUSIVE };
+
+	epolls->first = epoll_create1(EPOLL_CLOEXEC);
+	epolls->second = epoll_create1(EPOLL_CLOEXEC);
+	ASSERT_EQ(0, epoll_ctl(epolls->first, EPOLL_CTL_ADD, fd, &event));
+	ASSERT_EQ(0, epoll_ctl(epolls->second, EPOLL_CTL_ADD, fd, &event));
+	epolls->waiter = (struct waiter){ .what = WAIT_EPOLL, .fd = epolls->first };
+	start_waiter(_metadata, &epolls->waiter);
+}
+
+/* What the second one has, once the first one is woken. */
+static int end_epolls(struct __test_metadata *_metadata, struct two_epolls *epolls,
+		      int timeout_ms)
+{
+	struct epoll_event event;
+	int ret;
+
+	EXPECT_EQ(1, end_waiter(_metadata, &epolls->waiter));
+	ret = epoll_wait(epolls->second, &event, 1, timeout_ms);
+	close(epolls->first);
+	close(epolls->second);
+	return ret;
+}
+
+/* Of several who wait a message, or room, wakes one: there is no more.  The end wakes all. */
+TEST_F(endpoint, end_for_all_who_poll)
+{
+	struct two_epolls epolls;
+	struct child child;
+	int partition;
+
+	start_epolls(_metadata, &epolls, self->endpoint, EPOLLIN);
+	post_words(_metadata, self->sender, 1, 1, 1);
+	EXPECT_EQ(0, end_epolls(_metadata, &epolls, 100));
+	expect_words(_metadata, self->endpoint, 1, 1);
+
+	ASSERT_LE(0, start_child(&child));
+	if (!child.pid) {
+		plain_send_fd(child.socket, plain_new_host());
+		for (;;)
+			pause();
+	}
+	partition = plain_receive_fd(child.socket);
+	ASSERT_LE(0, partition);
+	ASSERT_EQ(0, plain_disconnect(self->sender, 1));
+	ASSERT_EQ(0, plain_link(partition, 1, self->receiver, 1));
+	post_words(_metadata, partition, 1, 1, 16);
+	ASSERT_EQ(HV_STATUS_INSUFFICIENT_BUFFERS, plain_post_word(partition, 1, 17));
+	start_epolls(_metadata, &epolls, partition, EPOLLOUT);
+	EXPECT_TRUE(kill_child(&child));
+	EXPECT_EQ(1, end_epolls(_metadata, &epolls, 10000));
+	close(partition);
+	expect_words(_metadata, self->endpoint, 1, 16);
+
+	start_epolls(_metadata, &epolls, self->endpoint, EPOLLIN);
+	ASSERT_EQ(0, plain_delete_port(self->receiver, 1));
+	EXPECT_EQ(1, end_epolls(_metadata, &epolls, 10000));
 }
 
 /* Killed while it waits for a buffer. */

@@ -37,6 +37,7 @@ void shim_wake_up(wait_queue_head_t *head);
 void wait_woken(struct wait_queue_entry *entry, unsigned int mode, long timeout);
 
 #define wake_up_interruptible_poll(head, mask)	shim_wake_up(head)
+#define wake_up_interruptible_all(head)		shim_wake_up(head)
 #define wake_up_all(head)			shim_wake_up(head)
 
 static inline bool wq_has_sleeper(const wait_queue_head_t *head)
