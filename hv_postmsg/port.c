@@ -351,15 +351,16 @@ static void wake_if_asked(struct hvpm_partition *from, s64 walk)
 
 	if (!READ_ONCE(from->asked))
 		return;
+	/* Others rely on it from the moment that they see its number. */
+	preempt_disable();
 	do {
 		if (woken >= walk)
-			return;
+			goto out;
 	} while (!atomic64_try_cmpxchg(&from->woken, &woken, walk));
 
-	/* Others rely on it from the moment that it is not asked any more. */
-	preempt_disable();
 	if (xchg(&from->asked, false))
 		hvpm_partition_wake_posters(from);
+out:
 	preempt_enable();
 }
 

@@ -388,7 +388,8 @@ static enum hvpm_status post_at_once(struct hvpm_partition *from,
 
 	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
 		return status;
-	WRITE_ONCE(from->starved, true);
+	/* Behind it what was found may be deleted, which takes it back. */
+	smp_store_mb(from->starved, true);
 	status = try_post(from, input, false, true);
 	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
 		hvpm_partition_wake_posters(from);
