@@ -385,7 +385,9 @@ static void unlock_reader(struct hvpm_endpoint *endpoint)
 		return;
 	/* Before the look: who is sent away meanwhile is told by this or by a push. */
 	smp_store_mb(endpoint->sent_away, false);
-	if (!hvpm_queue_empty(&endpoint->queue) || hung_up(endpoint))
+	if (hung_up(endpoint))
+		hvpm_endpoint_hang_up(endpoint);
+	else if (!hvpm_queue_empty(&endpoint->queue))
 		wake_readers(endpoint);
 }
 
@@ -394,7 +396,8 @@ static ssize_t endpoint_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct file *file = iocb->ki_filp;
 	struct hvpm_endpoint *endpoint = file->private_data;
-	bool nonblock = READ_ONCE(file->f_flags) & O_NONBLOCK;
+	bool nonblock = READ_ONCE(file->f_flags) & O_NONBLOCK ||
+			iocb->ki_flags & IOCB_NOWAIT;
 	ssize_t done;
 	int ret;
 

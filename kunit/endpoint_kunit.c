@@ -72,21 +72,22 @@ static struct hv_postmsg_message __user *user_memory(size_t size)
 	return IS_ERR_VALUE(address) ? NULL : (void __user *)address;
 }
 
-static ssize_t read_with(struct rig *rig, unsigned int flags, void __user *to,
-			 size_t count)
+static ssize_t read_with(struct rig *rig, unsigned int flags, int call_flags,
+			 void __user *to, size_t count)
 {
 	struct iov_iter iter;
 	struct kiocb iocb;
 
 	rig->file->f_flags = flags;
 	init_sync_kiocb(&iocb, rig->file);
+	iocb.ki_flags |= call_flags;
 	iov_iter_ubuf(&iter, ITER_DEST, to, count);
 	return endpoint_read(&iocb, &iter);
 }
 
 static ssize_t read_nonblock(struct rig *rig, void __user *to, size_t count)
 {
-	return read_with(rig, O_NONBLOCK, to, count);
+	return read_with(rig, O_NONBLOCK, 0, to, count);
 }
 
 /* Read one message into the kernel. */
@@ -286,6 +287,25 @@ static void read_sizes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, fake_free_buffers(rig.to, PORT), 16u);
 	KUNIT_EXPECT_EQ(test,
 			atomic64_read(&fake_port(rig.to, PORT)->delivered), 8ll);
+	hvpm_endpoint_close(rig.endpoint);
+}
+
+/* One call must not sleep, though the file may, as io_uring asks. */
+static void read_nowait(struct kunit *test)
+{
+	struct hv_postmsg_message __user *user = user_memory(PAGE_SIZE);
+	struct rig rig = make_rig(test, 0);
+
+	KUNIT_ASSERT_NOT_NULL(test, (void __force *)user);
+	feed(test, &rig, PORT, 0);
+	/* Sleep would end by that, and at once. */
+	set_thread_flag(TIF_SIGPENDING);
+	KUNIT_EXPECT_EQ(test, read_with(&rig, 0, IOCB_NOWAIT, user, MESSAGE),
+			(ssize_t)-EAGAIN);
+	clear_thread_flag(TIF_SIGPENDING);
+	fake_post(rig.from, PORT, 1);
+	KUNIT_EXPECT_EQ(test, read_with(&rig, 0, IOCB_NOWAIT, user, MESSAGE),
+			(ssize_t)MESSAGE);
 	hvpm_endpoint_close(rig.endpoint);
 }
 
@@ -496,7 +516,7 @@ static void read_blocking(void *arg)
 	reader->ret = -ENOMEM;
 	if (!user)
 		return;
-	reader->ret = read_with(reader->rig, 0, user, MESSAGE);
+	reader->ret = read_with(reader->rig, 0, 0, user, MESSAGE);
 	if (reader->ret > 0 && !copy_from_user(&message, user, MESSAGE))
 		reader->value = fake_value(&message);
 }
@@ -742,7 +762,7 @@ static void read_under_posts(struct kunit *test)
 	end = jiffies + FAKE_LONG_TIMEOUT;
 	/* Blocking: a lost wake-up would show as a hang. */
 	while (received < 10000 && time_before(jiffies, end)) {
-		if (read_with(&rig, 0, user, MESSAGE) != MESSAGE ||
+		if (read_with(&rig, 0, 0, user, MESSAGE) != MESSAGE ||
 		    copy_from_user(&message, user, MESSAGE))
 			break;
 		if (fake_value(&message) != ++received ||
@@ -765,6 +785,7 @@ static struct kunit_case endpoint_cases[] = {
 	KUNIT_CASE(full),
 	KUNIT_CASE(contents),
 	KUNIT_CASE(read_sizes),
+	KUNIT_CASE(read_nowait),
 	KUNIT_CASE(read_faults),
 	KUNIT_CASE(fault_of_a_dead_port),
 	KUNIT_CASE(port_deletion),

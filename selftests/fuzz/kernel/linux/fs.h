@@ -20,8 +20,11 @@ struct file {
 	unsigned int count;
 };
 
+#define IOCB_NOWAIT	0x8
+
 struct kiocb {
 	struct file *ki_filp;
+	int ki_flags;
 };
 
 struct iov_iter;
