@@ -11,7 +11,8 @@
 
 /*
  * Earlier ones reset a vCPU without KVM's SRCU (KVM_GET_MP_STATE, before 6.1.135 and
- * 6.12.24), and take a hypercall of L2 for one of L1's (6.12 before 6.12.86).
+ * 6.12.24), take a hypercall of L2 for one of L1's (6.12 before 6.12.86), or have no
+ * linux/array_size.h (6.1 before 6.1.159).
  */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 159) ||			\
 	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0) &&		\

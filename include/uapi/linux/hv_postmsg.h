@@ -374,13 +374,13 @@ struct hv_postmsg_post {
  * @depth: most messages it holds, 1 to 4096, or 0 for 256
  * @reserved: must be zero
  *
- * Returns a file descriptor.  Its read(), or readv(), returns as many whole messages
- * as there are and as fit, each a &struct hv_postmsg_message; it waits for the
- * first unless O_NONBLOCK is set (EAGAIN, also while another thread reads,
- * after which poll() tells of what is left), a buffer smaller than one message
- * is EINVAL, and 0 tells that the last port feeding the endpoint is gone, as
- * POLLHUP does.  Once the file is closed its ports refuse posts with
- * HV_STATUS_INVALID_PORT_ID.
+ * Returns a file descriptor.  Its read(), or a readv() of more than nothing,
+ * returns as many whole messages as there are and as fit, each a
+ * &struct hv_postmsg_message; it waits for the first unless O_NONBLOCK is set
+ * (EAGAIN, also while another thread reads, after which poll() tells of what is
+ * left), a buffer smaller than one message is EINVAL, and 0 tells that the last
+ * port feeding the endpoint is gone, as POLLHUP does.  Once the file is closed
+ * its ports refuse posts with HV_STATUS_INVALID_PORT_ID.
  *
  * Errors: EINVAL, E2BIG, EFAULT; ENOSPC the partition has its most endpoints;
  * EMFILE, ENFILE, ENOMEM, ESHUTDOWN.
