@@ -139,6 +139,7 @@ static struct {
 	struct starving starving[MAX_OBJECTS];
 	unsigned int nr_starving;
 	struct object *made;
+	bool no_files;
 } run;
 
 static uint8_t take(void)
@@ -440,6 +441,9 @@ static int predict_create_partition(struct object *object, void *argument)
 		return -EINVAL;
 	if (host && (args->flags & vm_flags || args->vm_fd != -1))
 		return -EINVAL;
+	/* Before there is a partition. */
+	if (run.no_files)
+		return -EMFILE;
 	if (!host) {
 		ret = object_of_fd(args->vm_fd, VM, &file);
 		if (ret)
@@ -921,7 +925,7 @@ static const struct command *find_command(unsigned int number)
  * @offset: where in the area it goes
  * @read_only: where it cannot be written to
  * @wild: to none of it: the kernel is told @address
- * @no_files: the process cannot open any more
+ * @no_files: the process has no descriptor left
  */
 struct call {
 	struct handle *handle;
@@ -1081,6 +1085,7 @@ static int predict_call(const struct call *call, uint8_t *image)
 	if (command->predict == predict_post && call->read_only)
 		return -EFAULT;
 	memcpy(image, call->image, SPAN);
+	run.no_files = call->no_files;
 	ret = command->predict(object, image);
 	if (run.made && call->no_files)
 		return predict_no_file();
