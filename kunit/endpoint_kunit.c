@@ -77,12 +77,17 @@ static ssize_t read_with(struct rig *rig, unsigned int flags, int call_flags,
 {
 	struct iov_iter iter;
 	struct kiocb iocb;
+	ssize_t ret;
 
 	rig->file->f_flags = flags;
 	init_sync_kiocb(&iocb, rig->file);
 	iocb.ki_flags |= call_flags;
 	iov_iter_ubuf(&iter, ITER_DEST, to, count);
-	return endpoint_read(&iocb, &iter);
+	ret = endpoint_read(&iocb, &iter);
+	/* No more is used up than is told as read. */
+	if (iov_iter_count(&iter) != count - max_t(ssize_t, ret, 0))
+		return -EIO;
+	return ret;
 }
 
 static ssize_t read_nonblock(struct rig *rig, void __user *to, size_t count)
@@ -323,6 +328,10 @@ static void read_faults(struct kunit *test)
 	for (i = 1; i <= 3; i++)
 		fake_post(rig.from, PORT, i);
 	KUNIT_EXPECT_EQ(test, read_nonblock(&rig, bad, PAGE_SIZE),
+			(ssize_t)-EFAULT);
+	/* Half of the first fits. */
+	KUNIT_EXPECT_EQ(test, read_nonblock(&rig, (void __user *)user +
+					    PAGE_SIZE - MESSAGE / 2, MESSAGE),
 			(ssize_t)-EFAULT);
 	KUNIT_EXPECT_EQ(test, atomic_read(&rig.endpoint->held), 3);
 	/* The first fits in front of the page's end, the second does not. */
