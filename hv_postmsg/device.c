@@ -550,6 +550,7 @@ static long device_create_partition(void __user *user)
 		ret = PTR_ERR(partition);
 		goto out_file;
 	}
+	/* Nobody has the file before that. */
 	file->private_data = partition;
 	fd_install(fd, file);
 	return fd;

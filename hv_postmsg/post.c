@@ -388,7 +388,10 @@ static enum hvpm_status post_at_once(struct hvpm_partition *from,
 
 	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)
 		return status;
-	/* Behind it what was found may be deleted, which takes it back. */
+	/*
+	 * Before the look at what may be deleted meanwhile: that erases first, takes it
+	 * back then, by hvpm_partition_wake_posters(), with a lock released in between.
+	 */
 	smp_store_mb(from->starved, true);
 	status = try_post(from, input, false, true);
 	if (status != HVPM_STATUS_INSUFFICIENT_BUFFERS)

@@ -1283,6 +1283,26 @@ static pid_t start_child(struct child *child)
 	return child->pid;
 }
 
+/* A partition of the child's process takes the sender's place, and fills the port. */
+static int start_sender(struct __test_metadata *_metadata, struct _test_data_endpoint *self,
+			struct child *child)
+{
+	int partition;
+
+	ASSERT_LE(0, start_child(child));
+	if (!child->pid) {
+		plain_send_fd(child->socket, plain_new_host());
+		for (;;)
+			pause();
+	}
+	partition = plain_receive_fd(child->socket);
+	ASSERT_LE(0, partition);
+	ASSERT_EQ(0, plain_disconnect(self->sender, 1));
+	ASSERT_EQ(0, plain_link(partition, 1, self->receiver, 1));
+	post_words(_metadata, partition, 1, 1, 16);
+	return partition;
+}
+
 /* The waiting post is of a partition whose process goes: not ours. */
 TEST_F(endpoint, post_waits_until_sender_dies)
 {
@@ -1290,17 +1310,7 @@ TEST_F(endpoint, post_waits_until_sender_dies)
 	struct child child;
 	int partition;
 
-	ASSERT_LE(0, start_child(&child));
-	if (!child.pid) {
-		plain_send_fd(child.socket, plain_new_host());
-		for (;;)
-			pause();
-	}
-	partition = plain_receive_fd(child.socket);
-	ASSERT_LE(0, partition);
-	ASSERT_EQ(0, plain_disconnect(self->sender, 1));
-	ASSERT_EQ(0, plain_link(partition, 1, self->receiver, 1));
-	post_words(_metadata, partition, 1, 1, 16);
+	partition = start_sender(_metadata, self, &child);
 	start_poster(_metadata, &poster, partition, 1, 17);
 	EXPECT_TRUE(kill_child(&child));
 	EXPECT_EQ(-ESHUTDOWN, end_waiter(_metadata, &poster));
@@ -1350,17 +1360,7 @@ TEST_F(endpoint, end_for_all_who_poll)
 	struct child child;
 	int partition;
 
-	ASSERT_LE(0, start_child(&child));
-	if (!child.pid) {
-		plain_send_fd(child.socket, plain_new_host());
-		for (;;)
-			pause();
-	}
-	partition = plain_receive_fd(child.socket);
-	ASSERT_LE(0, partition);
-	ASSERT_EQ(0, plain_disconnect(self->sender, 1));
-	ASSERT_EQ(0, plain_link(partition, 1, self->receiver, 1));
-	post_words(_metadata, partition, 1, 1, 16);
+	partition = start_sender(_metadata, self, &child);
 	ASSERT_EQ(HV_STATUS_INSUFFICIENT_BUFFERS, plain_post_word(partition, 1, 17));
 	start_epolls(_metadata, &epolls, partition, EPOLLOUT);
 	EXPECT_TRUE(kill_child(&child));
