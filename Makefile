@@ -21,7 +21,7 @@
 #                     which functions they are executed in
 #   make bench-scaling KERNEL=6.1|6.12
 #                     which cache lines posts on two CPUs share, and what it costs
-#   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...]
+#   make stress KERNEL=... SECONDS=... [ROUNDS=1000] [SEED=...] [PARALLEL=1]
 #                     VMs and processes that come and go, each message accounted for;
 #                     and so many rounds of load, run and unload
 #   make fuzz-kvm KERNEL=... [SECONDS=...] [SEED=... | INPUT=...]
@@ -137,7 +137,7 @@ bench-accept:
 # Not in check: it takes as long as it is told.
 .PHONY: stress
 stress: setup-tests-$(KERNEL)
-	@selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(ROUNDS) $(SEED)
+	@PARALLEL=$(PARALLEL) selftests/stress/run $(KERNEL) $(or $(SECONDS),60) $(ROUNDS) $(SEED)
 
 # Not in check, where fuzz_test of the selftests stands for it: it goes on as long as
 # it is told to.
