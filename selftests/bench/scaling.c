@@ -12,12 +12,9 @@
  *	post_apart	the two post to two other VMs, which take it on the same CPU
  *	port_N		N VPs of a VM, on both CPUs, post to one port
  */
-#include <dirent.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,10 +30,8 @@
 #define POSTS		3200
 #define MAX_POSTERS	16
 
-/* A phase takes some seconds. */
-#define PATIENCE_S	60
-/* Exit status for a guest that the emulator has lost. */
-#define LOST		77
+/* A phase takes seconds; SIGALRM ends one that does not end. */
+#define PATIENCE_S	240
 
 /* Let others run so often, at most, before the next try. */
 #define MAX_WAIT	64
@@ -127,72 +122,6 @@ static uint64_t guest_take(struct hvpm_guest *guest, uint64_t messages)
 	return 0;
 }
 
-/* --- a guest that the emulator has lost --- */
-
-/*
- * With a thread per CPU, QEMU 7.2 now and then lets a guest go on where the host was: at
- * the instruction behind VMRUN, or nowhere.  So if a phase does not end, each guest that
- * is running is looked at.
- */
-static __thread struct hvpm_vp *running;
-static volatile unsigned int phases;
-
-extern char __executable_start[], etext[];
-
-static void look_at_guest(int signal)
-{
-	struct kvm_regs regs;
-
-	if (!running || ioctl(running->vcpu->fd, KVM_GET_REGS, &regs))
-		return;
-	if ((regs.rip < (uint64_t)__executable_start || regs.rip >= (uint64_t)etext) &&
-	    regs.rip / getpagesize() !=
-			(uint64_t)running->guest->hypercall / getpagesize()) {
-		dprintf(STDOUT_FILENO, "lost at %#llx\n", regs.rip);
-		_exit(LOST);
-	}
-}
-
-static void look_at_guests(void)
-{
-	DIR *tasks = opendir("/proc/self/task");
-	struct dirent *task;
-
-	while (tasks && (task = readdir(tasks)))
-		syscall(SYS_tgkill, getpid(), atoi(task->d_name), SIGUSR1);
-	sleep(1);
-}
-
-static void *watch(void *unused)
-{
-	unsigned int seen, waited;
-	int status;
-
-	for (;;) {
-		seen = phases;
-		for (waited = 0; waited < PATIENCE_S && seen == phases; waited++)
-			sleep(1);
-		if (seen != phases)
-			continue;
-		look_at_guests();
-		/* Those of the children they look at by themselves. */
-		while (waitpid(-1, &status, 0) > 0)
-			if (WIFEXITED(status) && WEXITSTATUS(status) == LOST)
-				_exit(LOST);
-		TEST_FAIL("a phase does not end");
-	}
-	return NULL;
-}
-
-static void start_watching(void)
-{
-	const struct sigaction action = { .sa_handler = look_at_guest };
-	pthread_t thread;
-
-	sigaction(SIGUSR1, &action, NULL);
-	TEST_ASSERT(!pthread_create(&thread, NULL, watch, NULL), "pthread_create");
-}
-
 /* --- in the host --- */
 
 /* Have the guest call @function(guest, @argument), and let others run meanwhile. */
@@ -205,14 +134,12 @@ static uint64_t call(struct hvpm_vp *vp,
 	vp->guest->argument[0] = (uint64_t)function;
 	vp->guest->argument[1] = argument;
 	vp->guest->command = HVPM_CALL;
-	running = vp;
 	while (hvpm_vp_run(vp, NULL) != UCALL_SYNC) {
 		TEST_ASSERT(run->exit_reason == KVM_EXIT_IO && run->io.port == YIELD_PORT,
 			    "exit %u (%s)", run->exit_reason,
 			    exit_reason_str(run->exit_reason));
 		sched_yield();
 	}
-	running = NULL;
 	return vp->guest->result[0];
 }
 
@@ -247,7 +174,7 @@ static void end_phase(const char *name)
 	mark(BENCH_END_PHASE);
 	printf("phase %s\n", name);
 	fflush(stdout);
-	phases++;
+	alarm(PATIENCE_S);
 }
 
 /* --- apart --- */
@@ -263,12 +190,6 @@ static void post_apart(struct hvpm_vp *sender, struct hvpm_vp *receiver,
 	}
 }
 
-static void meet(pthread_barrier_t *barrier)
-{
-	pthread_barrier_wait(barrier);
-	phases++;
-}
-
 /* One of the two, a process: @barrier before each phase and behind it. */
 static void run_apart(unsigned int cpu, pthread_barrier_t *barrier)
 {
@@ -276,31 +197,30 @@ static void run_apart(unsigned int cpu, pthread_barrier_t *barrier)
 	struct hvpm_vp *vp;
 
 	kvm_pin_this_task_to_pcpu(cpu);
-	start_watching();
 	sender = create_pair(1, &receiver);
 	vp = &sender->vps[0];
 	hvpm_create_port(sender->partition, BENCH_PORT, 0, BENCH_SINT, 0, BATCH);
 	hvpm_join(sender->partition, TO_ITSELF, sender->partition, BENCH_PORT);
 
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 	call(vp, guest_null, BATCH);
 	post_apart(vp, &receiver->vps[0], 4 * BATCH);
 	hvpm_vp_fill(vp, 0, TO_ITSELF, BENCH_TYPE, HV_POSTMSG_PAYLOAD_MAX);
 	call(vp, guest_post_self, BATCH);
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 	call(vp, guest_null, POSTS);
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 	call(vp, guest_post_self, POSTS);
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 
 	hvpm_vp_fill(vp, 0, BENCH_CONNECTION, BENCH_TYPE, HV_POSTMSG_PAYLOAD_MAX);
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 	post_apart(vp, &receiver->vps[0], POSTS);
-	meet(barrier);
+	pthread_barrier_wait(barrier);
 
 	hvpm_vm_free(sender);
 	hvpm_vm_free(receiver);
@@ -326,8 +246,8 @@ static void measure_apart(void)
 			_exit(0);
 		}
 	for (i = 0; i < ARRAY_SIZE(apart); i++) {
-		meet(barrier);
-		meet(barrier);
+		pthread_barrier_wait(barrier);
+		pthread_barrier_wait(barrier);
 		end_phase(apart[i]);
 	}
 	for (i = 0; i < CPUS; i++)
@@ -394,7 +314,7 @@ int main(void)
 	struct hvpm_vm *sender, *receiver;
 	unsigned int posters;
 
-	start_watching();
+	alarm(PATIENCE_S);
 	measure_apart();
 	sender = create_pair(MAX_POSTERS, &receiver);
 	for (posters = 1; posters <= MAX_POSTERS; posters *= 2)

@@ -13,6 +13,7 @@ PATH=$PATH:/usr/sbin:/sbin
 umask 022
 
 # Exit statuses of the lab itself; any other is that of the command in it.
+readonly EXIT_EMULATOR=122	# QEMU ran what is not there any more: try again
 readonly EXIT_KERNEL=123	# the kernel crashed or complained
 readonly EXIT_TIMEOUT=124	# time-out, as timeout(1) has it
 readonly EXIT_LAB=125		# the lab did not work
