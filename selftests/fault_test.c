@@ -1485,7 +1485,7 @@ TEST_F(slot, access_goes_before_the_type)
 
 #define REGION_GPA	0x10000000ULL
 #define REGION_SLOT	5
-#define REMOVALS	2000
+#define REMOVALS	500
 
 /**
  * struct region - a page in a memory slot of its own

@@ -626,7 +626,7 @@ static int make_endpoint(struct greed *greed, unsigned int i)
  *
  * @name: what it is called
  * @make: makes one
- * @count: so many are to be seen in the cgroup's memory
+ * @count: so many are to be seen in the cgroup's memory, fewer on a slow kernel
  * @bytes: so much one of them takes at least
  */
 static const struct kind {
@@ -649,7 +649,7 @@ static void make_many(struct greed *greed)
 	int ret;
 
 	step(greed);
-	for (i = 0; i < kind->count; i++) {
+	for (i = 0; i < fewer(kind->count); i++) {
 		ret = kind->make(greed, i);
 		MUST(greed, ret >= 0, ret);
 	}
@@ -675,10 +675,10 @@ static void check_charge(struct __test_metadata *_metadata, struct _test_data_li
 	end_child(self);
 	read_use_below(&end, NOISE, before.host + charged / 2 + NOISE);
 	TH_LOG("%u %s: %ld KB charged, %ld KB used, %ld KB and %ld KB at their end",
-	       kind->count, kind->name, charged / KB, used / KB,
+	       fewer(kind->count), kind->name, charged / KB, used / KB,
 	       end.charged / KB, (end.host - before.host) / KB);
 
-	EXPECT_LE((long)kind->count * kind->bytes, charged);
+	EXPECT_LE((long)fewer(kind->count) * kind->bytes, charged);
 	EXPECT_GT(NOISE, end.charged);
 	if (has_checks())
 		return;
@@ -709,7 +709,7 @@ TEST_F_TIMEOUT(limits, endpoints_are_charged, 120)
 
 /* --- at the cgroup's limit --- */
 
-#define LIMIT	(12 * MB)
+#define LIMIT	((long)fewer(12 * MB))
 
 static void make_until_refused(struct greed *greed)
 {
@@ -796,7 +796,7 @@ static void make_beyond_open_files(struct greed *greed)
 	while ((greed->refused = plain_host(greed->device)) >= 0)
 		greed->made++;
 	/* What was made before there was no number for its file goes again. */
-	for (i = 0; i < 10000; i++)
+	for (i = 0; i < fewer(10000); i++)
 		MUST(greed, plain_host(greed->device) == greed->refused, i);
 	step(greed);
 }
@@ -859,7 +859,7 @@ static void churn_partitions(struct greed *greed)
 	unsigned int i;
 
 	step(greed);
-	for (i = 0; i < 20000; i++)
+	for (i = 0; i < fewer(20000); i++)
 		close(new_host(greed));
 	step(greed);
 }
@@ -875,7 +875,7 @@ static void churn_connections(struct greed *greed)
 	port = plain_port_fd(host, 1);
 	MUST(greed, port >= 0, port);
 	step(greed);
-	for (i = 0; i < 100000; i++) {
+	for (i = 0; i < fewer(100000); i++) {
 		ret = plain_connect(host, i, port, HV_POSTMSG_CONNECT_SELF);
 		MUST(greed, !ret, ret);
 		ret = plain_disconnect(host, i);
@@ -890,7 +890,7 @@ static void churn_endpoints(struct greed *greed)
 	unsigned int i;
 
 	step(greed);
-	for (i = 0; i < 20000; i++)
+	for (i = 0; i < fewer(20000); i++)
 		close(new_endpoint(greed, host));
 	step(greed);
 }
@@ -919,7 +919,7 @@ static void churn_ports_of_an_idle_vp(struct greed *greed)
 	make_idle_vm(greed, &idle);
 	attach_idle_vm(greed, &idle);
 	step(greed);
-	for (i = 0; i < 2000; i++) {
+	for (i = 0; i < fewer(2000); i++) {
 		ret = vp_port(idle.partition, 1, 64);
 		MUST(greed, !ret, ret);
 		ret = plain_link(host, 1, idle.partition, 1);
@@ -942,7 +942,7 @@ static void churn_attachments_of_an_idle_vp(struct greed *greed)
 
 	make_idle_vm(greed, &idle);
 	step(greed);
-	for (i = 0; i < 500; i++) {
+	for (i = 0; i < fewer(500); i++) {
 		attach_idle_vm(greed, &idle);
 		ret = vp_port(idle.partition, 1, 64);
 		MUST(greed, !ret, ret);
@@ -1105,7 +1105,7 @@ static void refuse_all(struct greed *greed)
 	MUST(greed, port >= 0 && deleted >= 0, port);
 	EXPECTED(0, fcntl(endpoint, F_SETFL, O_NONBLOCK));
 	step(greed);
-	for (i = 0; i < REFUSALS; i++) {
+	for (i = 0; i < fewer(REFUSALS); i++) {
 		/* errnos */
 		EXPECTED(-EINVAL, plain_partition(greed->device, 1U << 31, -1));
 		EXPECTED(-EBADF, plain_partition(greed->device, 0, 9999));

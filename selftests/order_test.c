@@ -271,17 +271,17 @@ static void four_senders(void (*receiver)(struct hvpm_guest *), bool shared,
 
 TEST(four_senders_one_port)
 {
-	four_senders(guest_receiver, true, 2500);
+	four_senders(guest_receiver, true, fewer(2500));
 }
 
 TEST(four_senders_four_ports)
 {
-	four_senders(guest_receiver, false, 2500);
+	four_senders(guest_receiver, false, fewer(2500));
 }
 
 TEST(four_senders_polling_receiver)
 {
-	four_senders(guest_poller, true, 1000);
+	four_senders(guest_poller, true, fewer(1000));
 }
 
 /* Several VPs of several VMs, each to its own VP of one VM. */
@@ -289,7 +289,7 @@ TEST(four_receivers)
 {
 	struct hvpm_vm *to = hvpm_vm_create(4, guest_receiver);
 	struct hvpm_vm *from = hvpm_vm_create(4, guest_sender);
-	const uint64_t count = 1000;
+	const uint64_t count = fewer(1000);
 	unsigned int i;
 
 	hvpm_vm_attach(to, 0);
@@ -320,7 +320,7 @@ TEST(four_receivers)
 TEST(to_self)
 {
 	struct hvpm_vm *vm = hvpm_vm_create(2, guest_both);
-	const uint64_t count = 5000;
+	const uint64_t count = fewer(5000);
 	unsigned int i;
 
 	hvpm_vm_attach(vm, 0);
@@ -344,7 +344,7 @@ TEST(to_self)
 /* Two VMs, both ways at the same time, a VP each that does both. */
 TEST(vm_to_vm)
 {
-	const uint64_t count = 5000;
+	const uint64_t count = fewer(5000);
 	struct hvpm_vm *vm[2];
 	unsigned int i;
 
@@ -411,10 +411,10 @@ TEST(across_processes)
 	pid_t child;
 
 	if (hvpm_spawn(&child, sockets)) {
-		one_process(sockets[1], 1, 5000);
+		one_process(sockets[1], 1, fewer(5000));
 		_exit(0);
 	}
-	one_process(sockets[0], 0, 5000);
+	one_process(sockets[0], 0, fewer(5000));
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 }
@@ -451,7 +451,7 @@ TEST(host_to_guest)
 	struct hvpm_vm *to = hvpm_vm_create(1, guest_receiver);
 	int partition = hvpm_create_host_partition();
 	struct host_sender senders[2];
-	const uint64_t count = 2500;
+	const uint64_t count = fewer(2500);
 	unsigned int i;
 
 	hvpm_vm_attach(to, 0);
@@ -487,7 +487,7 @@ TEST(guest_to_host)
 	int endpoint = hvpm_create_endpoint(partition, 0);
 	struct hvpm_tally tally[2] = { 0 };
 	struct hv_postmsg_message messages[32];
-	const uint64_t count = 2500;
+	const uint64_t count = fewer(2500);
 	struct hvpm_payload head;
 	uint64_t received = 0;
 	unsigned int i;

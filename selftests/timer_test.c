@@ -834,7 +834,7 @@ static void end_minute(struct hvpm_vp *vp, uint64_t posted,
 
 TEST_F_TIMEOUT(slot, timers_and_port_share_a_slot, 300)
 {
-	struct minute *minute = start_minute(self->vp, 60);
+	struct minute *minute = start_minute(self->vp, fewer(60));
 
 	end_minute(self->vp, post_bursts(self, minute), _metadata);
 	EXPECT_QUEUED(0);

@@ -485,7 +485,7 @@ static void *take_and_give(void *arg)
 	struct region *region = arg;
 	unsigned int posts;
 
-	for (; region->rounds < REGION_ROUNDS; region->rounds++) {
+	for (; region->rounds < fewer(REGION_ROUNDS); region->rounds++) {
 		set_region(region, 0);
 		posts = region->posts;
 		while (region->posts == posts)
@@ -537,7 +537,7 @@ TEST_F(slot, sim_page_comes_and_goes)
 	hvpm_vp_command_start(self->vp, HVPM_CALL);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, take_and_give, &region));
 
-	while (region.rounds < REGION_ROUNDS) {
+	while (region.rounds < fewer(REGION_ROUNDS)) {
 		if (!post_to(self, CONNECTION, posted)) {
 			posted++;
 			triggers++;
