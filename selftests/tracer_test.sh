@@ -9,7 +9,7 @@
 # the module not loaded. TAP output.
 #
 # Expects beside itself: cases.sh, hv_postmsg.ko, load_module, hold, bpf_owner,
-# hook_owner.ko, patch_owner.ko, probe_owner.ko.
+# patch_owner.ko, probe_owner.ko.
 
 cd "$(dirname "$0")" || exit 1
 # A word of a list is a function.
@@ -127,6 +127,12 @@ attach_kretprobe()
 	attach_probe kretprobe "$@"
 }
 
+# Such as a live patch is.
+attach_hook()
+{
+	attach_probe hook "$@"
+}
+
 # Not all kernels have them.
 attach_fprobe()
 {
@@ -145,26 +151,10 @@ detach_probe_owner()
 	rmmod probe_owner
 }
 
-for user in kprobe kprobe_post kretprobe fprobe; do
+for user in kprobe kprobe_post kretprobe fprobe hook; do
 	eval "counts_$user() { counts_probe_owner; }"
 	eval "detach_$user() { detach_probe_owner; }"
 done
-
-# Another module's hook that may redirect; it takes one function.
-attach_hook()
-{
-	attach_module "hook_owner function=$1"
-}
-
-counts_hook()
-{
-	cat /sys/module/hook_owner/parameters/calls
-}
-
-detach_hook()
-{
-	rmmod hook_owner
-}
 
 # A live patch is in force, or gone, only when all tasks have come along.
 attach_patch()
@@ -252,7 +242,7 @@ clean_up()
 	[ -z "$bpf" ] || detach_bpf
 	detach_function
 	[ ! -d $livepatch ] || detach_patch
-	for module in hook_owner probe_owner patch_owner; do
+	for module in probe_owner patch_owner; do
 		! loaded $module || rmmod $module
 	done
 }
@@ -352,10 +342,8 @@ share()
 # One who may redirect shares where the module observes.
 exclude()
 {
-	excludes "$1" $direct $replaced || [ -n "$skipped" ] || return
-	for function in $observed; do
-		shares "$1" "$function" || [ -n "$skipped" ] || return
-	done
+	excludes "$1" $direct $replaced && shares "$1" $observed ||
+		[ -n "$skipped" ]
 }
 
 # A BPF program, where the module is not called directly.
@@ -453,7 +441,11 @@ case_all_who_share()
 
 case_live_patch()
 {
-	exclude patch
+	excludes patch $direct $replaced || return
+	# That patch is one of a single function.
+	for function in $observed; do
+		shares patch "$function" || return
+	done
 }
 
 case_kprobe_that_may_redirect()

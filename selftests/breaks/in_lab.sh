@@ -80,7 +80,7 @@ while read -r number module limit program arguments; do
 	# Cases are processes, too; what is left would hold the module.
 	killall -q -9 "$program" hold bpf_owner
 	# And so are others who use the functions that it hooks.
-	rmmod hook_owner probe_owner 2>/dev/null
+	rmmod probe_owner 2>/dev/null
 	echo nop >/sys/kernel/tracing/current_tracer
 	sed 's/^/# /' $log
 	echo "# $(($(date +%s) - start)) s"

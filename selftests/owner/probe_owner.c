@@ -9,8 +9,11 @@
  *   kretprobe       at the return
  *   fprobe          at the entry, by ftrace
  *   fprobe_return   at the entry and the return; only returns are counted
+ *   hook            at the entry, by a hook such as that of a live patch: it may
+ *                   redirect, so it wants the entry for itself. It changes nothing
  */
 #include <linux/fprobe.h>
+#include <linux/ftrace.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
 
@@ -91,10 +94,40 @@ static void remove_fprobe(unsigned int i)
 }
 #endif
 
+static struct ftrace_ops hooks[MAX_FUNCTIONS];
+
+static void at_hook(unsigned long ip, unsigned long parent_ip,
+		    struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	seen(ops - hooks);
+}
+
+static int add_hook(unsigned int i)
+{
+	int ret = ftrace_set_filter(&hooks[i], functions[i], strlen(functions[i]), 0);
+
+	hooks[i].func = at_hook;
+	hooks[i].flags |= FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY;
+	if (!ret)
+		ret = register_ftrace_function(&hooks[i]);
+	/* What the filter takes stays otherwise. */
+	if (ret)
+		ftrace_free_filter(&hooks[i]);
+	return ret;
+}
+
+static void remove_hook(unsigned int i)
+{
+	unregister_ftrace_function(&hooks[i]);
+	ftrace_free_filter(&hooks[i]);
+}
+
 static int add(unsigned int i)
 {
 	if (!strncmp(how, "fprobe", 6))
 		return add_fprobe(i, how[6]);
+	if (!strcmp(how, "hook"))
+		return add_hook(i);
 	if (!strcmp(how, "kretprobe")) {
 		kretprobes[i].kp.symbol_name = functions[i];
 		kretprobes[i].handler = at_return;
@@ -111,6 +144,8 @@ static void remove(unsigned int i)
 {
 	if (!strncmp(how, "fprobe", 6))
 		remove_fprobe(i);
+	else if (!strcmp(how, "hook"))
+		remove_hook(i);
 	else if (!strcmp(how, "kretprobe"))
 		unregister_kretprobe(&kretprobes[i]);
 	else
